@@ -1,0 +1,127 @@
+"""Content by its sha256: a file per blob, written under a temporary name, fsynced, then renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from course_lib.hub.errors import bad_request
+from course_lib.hub.objects import Blob
+
+CHUNK = 1 << 20
+
+
+class BlobStore:
+    """The folder `blobs/` of a Hub. Any thread or process may write to it."""
+
+    def __init__(self, root: Path):
+        self.folder = root / "blobs"
+        self.temporary = root / "tmp"
+        for folder in (self.folder, self.temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        return self.folder / sha256[:2] / sha256
+
+    def find(self, sha256: str) -> Blob | None:
+        """The blob if it is stored. Asking counts as use: it keeps the blob from being collected for a while."""
+        try:
+            size = self.path(sha256).stat().st_size
+            os.utime(self.path(sha256))
+        except FileNotFoundError:
+            return None
+        return Blob(sha256, size)
+
+    def writer(self) -> BlobWriter:
+        return BlobWriter(self)
+
+    def put(self, data: bytes) -> Blob:
+        with self.writer() as writer:
+            writer.write(data)
+            return writer.finish()
+
+    def chunks(
+        self, sha256: str, start: int = 0, end: int | None = None, size: int = CHUNK
+    ) -> Iterator[bytes]:
+        """The bytes from `start` up to `end`, in pieces of `size`."""
+        with self.path(sha256).open("rb") as file:
+            file.seek(start)
+            left = (end if end is not None else self.path(sha256).stat().st_size) - start
+            while left > 0 and (piece := file.read(min(size, left))):
+                left -= len(piece)
+                yield piece
+
+    def read(self, sha256: str) -> bytes:
+        return self.path(sha256).read_bytes()
+
+    def all(self) -> Iterator[str]:
+        for folder in sorted(self.folder.iterdir()):
+            yield from sorted(entry.name for entry in folder.iterdir())
+
+    def clear_temporary(self, older_than: float = 0.0) -> int:
+        """Remove what interrupted writers left; returns how many files."""
+        removed = 0
+        for entry in self.temporary.iterdir():
+            if entry.stat().st_mtime <= time.time() - older_than:
+                entry.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+class BlobWriter:
+    """Takes bytes, gives a `Blob`. Leaving the `with` block without `finish()` leaves nothing behind."""
+
+    def __init__(self, store: BlobStore):
+        self.store = store
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._file = NamedTemporaryFile(dir=store.temporary, delete=False)  # noqa: SIM115 - closed in __exit__
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        self._file.write(data)
+        self.size += len(data)
+        return len(data)
+
+    def finish(self, sha256: str | None = None, size: int | None = None) -> Blob:
+        """Make the content durable under its name. What was promised must be what came, else a 400 and nothing is kept."""
+        found = self._digest.hexdigest()
+        if size is not None and size != self.size:
+            raise bad_request(f"The upload was announced as {size} bytes, {self.size} bytes came.")
+        if sha256 is not None and sha256 != found:
+            raise bad_request(
+                f"The upload was announced with sha256 {sha256[:12]}…, its content has {found[:12]}…."
+            )
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        target = self.store.path(found)
+        if not target.parent.exists():
+            target.parent.mkdir(exist_ok=True)
+            sync_folder(target.parent.parent)
+        os.chmod(self._file.name, 0o644)
+        os.replace(self._file.name, target)
+        sync_folder(target.parent)
+        return Blob(found, self.size)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+        Path(self._file.name).unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """A rename is durable once its folder is; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

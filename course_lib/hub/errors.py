@@ -1,0 +1,69 @@
+"""What the Hub answers when it cannot do what was asked: a status, one sentence, and the code that clients read."""
+
+from __future__ import annotations
+
+
+class HubError(Exception):
+    """An answer with an error status.
+
+    `code` becomes the `X-Error-Code` header, from which huggingface_hub chooses the exception it raises.
+    """
+
+    def __init__(self, status: int, message: str, code: str | None = None, **headers: str):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.extra: dict = {}  # more keys for the JSON body, such as `url` on a 409
+
+
+def bad_request(message: str) -> HubError:
+    return HubError(400, message)
+
+
+def unauthorized(message: str) -> HubError:
+    return HubError(401, message)
+
+
+def forbidden(message: str) -> HubError:
+    return HubError(403, message)
+
+
+def repo_not_found(name: str) -> HubError:
+    return HubError(
+        404,
+        f"Repository not found: {name}. Check the id and, if it is private, your token.",
+        "RepoNotFound",
+    )
+
+
+def revision_not_found(name: str, revision: str) -> HubError:
+    return HubError(
+        404, f"{name} has no branch, tag or commit named {revision!r}.", "RevisionNotFound"
+    )
+
+
+def entry_not_found(path: str, commit: str) -> HubError:
+    """The client remembers an absence only when the answer names the commit that lacks the file."""
+    return HubError(
+        404, f"No file or folder {path!r} at {commit[:8]}.", "EntryNotFound", X_Repo_Commit=commit
+    )
+
+
+def conflict(message: str, **extra: str) -> HubError:
+    error = HubError(409, message)
+    error.extra = extra
+    return error
+
+
+def precondition_failed(message: str) -> HubError:
+    return HubError(412, message)
+
+
+def too_large(message: str) -> HubError:
+    return HubError(413, message)
+
+
+def not_supported(what: str) -> HubError:
+    return HubError(501, f"The Course Hub does not offer {what}.")

@@ -1,0 +1,470 @@
+"""The Hub's memory: repositories with their refs, commits and files. Every change is one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from course_lib.hub import errors
+from course_lib.hub.blobs import BlobStore
+from course_lib.hub.database import Database
+from course_lib.hub.describe import describe
+from course_lib.hub.names import RepoId, check_path, check_ref, shown
+from course_lib.hub.objects import Blob, Entry, File, Folder, blob_oid, commit_oid, large_file
+from course_lib.hub.trees import TreeEditor, Trees
+
+MAIN = "refs/heads/main"
+LARGE_NAMES = (
+    "7z arrow bin bz2 ckpt ftz gz h5 joblib keras model msgpack npy npz onnx ot parquet pb pickle pkl pt pth rar safetensors "
+    "tar tflite tgz wasm xz zip zst"
+).split()
+GITATTRIBUTES = "".join(
+    f"*.{name} filter=lfs diff=lfs merge=lfs -text\n" for name in LARGE_NAMES
+).encode()
+LARGE_SIZE = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AddFile:
+    path: str
+    blob: Blob
+    large: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFile:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFolder:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFile:
+    path: str
+    source: str
+    revision: str | None = None  # of the source; None: the tree that is being changed
+
+
+Operation = AddFile | DeleteFile | DeleteFolder | CopyFile
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A row of `repos`."""
+
+    key: int
+    id: RepoId
+    private: bool
+    sdk: str | None
+    gated: str | None
+    author: str
+    created_at: int  # milliseconds since 1970, as is updated_at
+    updated_at: int
+    summary: dict  # see describe.py
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    oid: str
+    parent: str | None
+    tree: str  # key of the root folder
+    title: str
+    message: str
+    author: str
+    created_at: int
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Store:
+    """A Hub's data directory. Safe for several threads and processes."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.blobs = BlobStore(self.root)
+        self.database = Database(self.root / "hub.db")
+        self.trees = Trees(self.database)
+
+    @property
+    def instance(self) -> str:
+        """Changes when the Hub is reset: clients key their upload caches by it."""
+        return self.database.meta("instance")
+
+    # -- repositories --------------------------------------------------------------------------------------------
+
+    def create_repo(
+        self,
+        repo: RepoId,
+        *,
+        author: str,
+        private: bool = False,
+        sdk: str | None = None,
+        created_at: int | None = None,
+    ) -> Repo:
+        """A new repository with branch `main` and a first commit that holds `.gitattributes`; 409 if the id is taken."""
+        moment = created_at or now()
+        attributes = self._file(self.blobs.put(GITATTRIBUTES), large=False)
+        with self.database.write() as connection:
+            if self._find(repo):
+                raise errors.conflict(f"You already created this {repo.kind} repo: {repo.full}.")
+            connection.execute(
+                "DELETE FROM aliases WHERE kind = ? AND full_name = ?", (repo.kind, repo.full)
+            )
+            connection.execute(
+                "INSERT INTO repos (kind, namespace, name, private, sdk, author, created_at, updated_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*repo, int(private), sdk, author, moment, moment),
+            )
+            row = self._find(repo)
+            editor = TreeEditor(self.trees, None)
+            editor.put(".gitattributes", attributes)
+            self._append(
+                connection,
+                row,
+                MAIN,
+                None,
+                editor.save(connection),
+                "initial commit",
+                "",
+                author,
+                moment,
+            )
+        return self.repo(repo)
+
+    def find_repo(self, repo: RepoId) -> Repo | None:
+        """The repository of this id, or of an alias with this name."""
+        if found := self._find(repo):
+            return found
+        row = self.database.one(
+            "SELECT repos.* FROM aliases JOIN repos ON repos.id = aliases.repo WHERE aliases.kind = ? AND full_name = ?",
+            repo.kind,
+            repo.full,
+        )
+        return _repo(row) if row else None
+
+    def repo(self, repo: RepoId) -> Repo:
+        if found := self.find_repo(repo):
+            return found
+        raise errors.repo_not_found(repo.full)
+
+    def repos(self, kind: str | None = None) -> list[Repo]:
+        """All repositories, or those of one kind, last changed first."""
+        query = "SELECT * FROM repos WHERE ? IS NULL OR kind = ? ORDER BY updated_at DESC, id DESC"
+        return [_repo(row) for row in self.database.rows(query, kind, kind)]
+
+    def delete_repo(self, repo: RepoId) -> None:
+        with self.database.write() as connection:
+            if not (found := self._find(repo)):
+                raise errors.repo_not_found(repo.full)
+            connection.execute("DELETE FROM repos WHERE id = ?", (found.key,))
+
+    def move_repo(self, source: RepoId, target: RepoId) -> Repo:
+        """Rename; the old id goes on as an alias."""
+        with self.database.write() as connection:
+            if not (found := self._find(source)):
+                raise errors.repo_not_found(source.full)
+            if source.kind != target.kind:
+                raise errors.bad_request(f"A {source.kind} cannot become a {target.kind}.")
+            if self._find(target):
+                raise errors.conflict(f"There is already a {target.kind} repo named {target.full}.")
+            connection.execute(
+                "UPDATE repos SET namespace = ?, name = ? WHERE id = ?",
+                (target.namespace, target.name, found.key),
+            )
+            connection.execute(
+                "DELETE FROM aliases WHERE kind = ? AND full_name = ?", (target.kind, target.full)
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)",
+                (source.kind, source.full, found.key),
+            )
+        return self.repo(target)
+
+    def add_alias(self, repo: RepoId, alias: RepoId) -> None:
+        with self.database.write() as connection:
+            key = self.repo(repo).key
+            connection.execute(
+                "INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (alias.kind, alias.full, key)
+            )
+
+    def update_repo(
+        self, repo: RepoId, *, private: bool | None = None, gated: str | None = None
+    ) -> Repo:
+        with self.database.write() as connection:
+            found = self.repo(repo)
+            connection.execute(
+                "UPDATE repos SET private = ?, gated = ? WHERE id = ?",
+                (
+                    int(found.private if private is None else private),
+                    found.gated if gated is None else gated,
+                    found.key,
+                ),
+            )
+        return self.repo(found.id)
+
+    # -- refs ----------------------------------------------------------------------------------------------------
+
+    def refs(self, repo: Repo) -> dict[str, str]:
+        """Full ref names (`refs/heads/main`, `refs/tags/v1`, `refs/pr/1`) and the commits they point at."""
+        rows = self.database.rows(
+            "SELECT name, oid FROM refs WHERE repo = ? ORDER BY name", repo.key
+        )
+        return {row["name"]: row["oid"] for row in rows}
+
+    def ref_name(self, repo: Repo, revision: str) -> str | None:
+        """The full name of the ref that `revision` means: a branch before a tag, then names in full."""
+        for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
+            if self.database.one("SELECT 1 FROM refs WHERE repo = ? AND name = ?", repo.key, name):
+                return name
+        return None
+
+    def resolve(self, repo: Repo, revision: str) -> Commit:
+        """The commit that a branch, tag, full ref, commit id or unique prefix of one names."""
+        rows = self.database.rows(
+            "SELECT commits.* FROM refs JOIN commits USING (repo, oid) WHERE repo = ? AND name IN (?, ?, ?) "
+            "ORDER BY name LIKE 'refs/heads/%' DESC LIMIT 1",
+            *(repo.key, f"refs/heads/{revision}", f"refs/tags/{revision}", revision),
+        )
+        if not rows and 4 <= len(revision) <= 40 and not set(revision) - set("0123456789abcdef"):
+            rows = self.database.rows(
+                "SELECT * FROM commits WHERE repo = ? AND oid >= ? AND oid < ? LIMIT 2",
+                repo.key,
+                revision,
+                revision + "g",
+            )
+        if len(rows) != 1:
+            raise errors.revision_not_found(repo.id.full, revision)
+        return _commit(rows[0])
+
+    def create_branch(self, repo: Repo, name: str, start: str | None = None) -> None:
+        self._create_ref(
+            repo, "refs/heads/" + check_ref(name), start or "main", f"Branch {name} already exists."
+        )
+
+    def create_tag(self, repo: Repo, name: str, revision: str = "main") -> None:
+        self._create_ref(
+            repo, "refs/tags/" + check_ref(name), revision, f"Tag {name} already exists."
+        )
+
+    def _create_ref(self, repo: Repo, name: str, revision: str, taken: str) -> None:
+        with self.database.write() as connection:
+            oid = self.resolve(repo, revision).oid
+            if name in self.refs(repo):
+                raise errors.conflict(taken)
+            connection.execute("INSERT INTO refs VALUES (?, ?, ?)", (repo.key, name, oid))
+
+    def delete_ref(self, repo: Repo, name: str) -> None:
+        """Remove `refs/heads/…` or `refs/tags/…`; the commits stay reachable by their ids."""
+        if name == MAIN:
+            raise errors.bad_request("Branch main cannot be deleted.")
+        with self.database.write() as connection:
+            if not connection.execute(
+                "DELETE FROM refs WHERE repo = ? AND name = ?", (repo.key, name)
+            ).rowcount:
+                raise errors.revision_not_found(repo.id.full, name)
+
+    def create_pull(self, repo: Repo, title: str, description: str, author: str) -> int:
+        """A pull request: a number and the ref `refs/pr/{number}`, which starts at `main`."""
+        with self.database.write() as connection:
+            query = "SELECT coalesce(max(number), 0) + 1 AS next FROM pulls WHERE repo = ?"
+            number = connection.execute(query, (repo.key,)).fetchone()["next"]
+            connection.execute(
+                "INSERT INTO pulls VALUES (?, ?, ?, ?, ?, ?)",
+                (repo.key, number, title, description, author, now()),
+            )
+            head = self.resolve(repo, MAIN).oid
+            connection.execute(
+                "INSERT INTO refs VALUES (?, ?, ?)", (repo.key, f"refs/pr/{number}", head)
+            )
+        return number
+
+    def pulls(self, repo: Repo) -> list[sqlite3.Row]:
+        return self.database.rows("SELECT * FROM pulls WHERE repo = ? ORDER BY number", repo.key)
+
+    # -- commits -------------------------------------------------------------------------------------------------
+
+    def commits(self, repo: Repo, revision: str, offset: int = 0, limit: int = 50) -> list[Commit]:
+        """The history of `revision`, newest first."""
+        rows = self.database.rows(
+            "WITH RECURSIVE history(oid, depth) AS (SELECT ?, 0 UNION ALL SELECT commits.parent, depth + 1 FROM history "
+            "JOIN commits ON commits.repo = ? AND commits.oid = history.oid WHERE commits.parent IS NOT NULL) "
+            "SELECT commits.* FROM history JOIN commits ON commits.repo = ? AND commits.oid = history.oid "
+            "ORDER BY depth LIMIT ? OFFSET ?",
+            *(self.resolve(repo, revision).oid, repo.key, repo.key, limit, offset),
+        )
+        return [_commit(row) for row in rows]
+
+    def commit(
+        self,
+        repo: Repo,
+        revision: str,
+        operations: Iterable[Operation],
+        *,
+        title: str,
+        message: str = "",
+        author: str,
+        parent: str | None = None,
+        created_at: int | None = None,
+    ) -> Commit:
+        """Apply `operations` in order to a branch or pull request, all or none.
+
+        Blobs must be stored before. With `parent` (a commit id or a prefix), the head must be that commit, else 412. A
+        request repeated by a client that missed the answer changes nothing and gets the same commit again.
+        """
+        changes = self._changes(operations)
+        request = (
+            hashlib.sha256(repr((changes, title, message, parent)).encode()).hexdigest()
+            if parent
+            else None
+        )
+        with self.database.write() as connection:
+            ref = self.ref_name(repo, revision)
+            if ref is None or ref.startswith("refs/tags/"):
+                raise errors.revision_not_found(repo.id.full, revision)
+            head = self.resolve(repo, ref)
+            if parent and not head.oid.startswith(parent):
+                if self._is_repeat(repo, head, request):
+                    return head
+                raise errors.precondition_failed(
+                    f"The branch has moved: its head is {head.oid[:8]}, your change was made on {parent[:8]}. "
+                    "Fetch the newest state and try again."
+                )
+            editor = TreeEditor(self.trees, head.tree)
+            for change in changes:
+                self._apply(editor, repo, change)
+            folder = editor.save(connection)
+            if folder.key == head.tree:
+                return head
+            moment = max(created_at or now(), head.created_at)
+            oid = self._append(
+                connection, repo, ref, head.oid, folder, title, message, author, moment, request
+            )
+        return self.resolve(repo, oid)
+
+    def _changes(self, operations: Iterable[Operation]) -> list[Operation | tuple[str, File]]:
+        """Checked paths, and files with their git ids, worked out before the lock is taken."""
+        changes: list[Operation | tuple[str, File]] = []
+        for operation in operations:
+            check_path(
+                operation.path.rstrip("/")
+                if isinstance(operation, DeleteFolder)
+                else operation.path
+            )
+            if isinstance(operation, AddFile):
+                changes.append((operation.path, self._file(operation.blob, operation.large)))
+            else:
+                changes.append(operation)
+        return changes
+
+    def _apply(self, editor: TreeEditor, repo: Repo, change: Operation | tuple[str, File]) -> None:
+        match change:
+            case (path, file):
+                editor.put(path, file)
+            case DeleteFile(path):
+                editor.delete(path)
+            case DeleteFolder(path):
+                editor.delete(path.rstrip("/"), folder=True)
+            case CopyFile(path, source, revision):
+                tree = self.resolve(repo, revision).tree if revision else None
+                file = self.trees.find(tree, source) if tree else editor.find(source)
+                if not isinstance(file, File):
+                    raise errors.bad_request(
+                        f"Cannot copy {shown(source)}: a file with this name doesn't exist."
+                    )
+                editor.put(path, file)
+
+    def _file(self, blob: Blob, large: bool) -> File:
+        if large:
+            return large_file(blob)
+        return File(
+            blob_oid(blob.size, self.blobs.chunks(blob.sha256)), blob.sha256, blob.size, False
+        )
+
+    def _is_repeat(self, repo: Repo, head: Commit, request: str | None) -> bool:
+        row = self.database.one(
+            "SELECT request FROM commits WHERE repo = ? AND oid = ?", repo.key, head.oid
+        )
+        return request is not None and row["request"] == request
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        repo: Repo,
+        ref: str,
+        parent: str | None,
+        folder: Folder,
+        title: str,
+        message: str,
+        author: str,
+        moment: int,
+        request: str | None = None,
+    ) -> str:
+        """Write a commit and move the ref to it (inside the caller's transaction)."""
+        text = f"{title}\n\n{message}" if message else title
+        oid = commit_oid(folder.oid, parent, author, moment // 1000, text)
+        connection.execute(
+            "INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (repo.key, oid, parent, folder.key, title, message, author, moment, request),
+        )
+        connection.execute("INSERT OR REPLACE INTO refs VALUES (?, ?, ?)", (repo.key, ref, oid))
+        if ref == MAIN:
+            summary = describe(repo.id.kind, lambda path: self._small_text(folder, path))
+            connection.execute(
+                "UPDATE repos SET updated_at = ?, summary = ? WHERE id = ?",
+                (moment, json.dumps(summary), repo.key),
+            )
+        return oid
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def entry(self, repo: Repo, commit: Commit, path: str) -> Entry:
+        """The file or folder at `path`; 404 if there is none."""
+        if found := self.trees.find(commit.tree, path):
+            return found
+        raise errors.entry_not_found(path, commit.oid)
+
+    def _small_text(self, folder: Folder, path: str, limit: int = 1_000_000) -> str | None:
+        file = self.trees.find(folder.key, path)
+        if not isinstance(file, File) or file.size > limit:
+            return None
+        return self.blobs.read(file.sha256).decode("utf-8", errors="replace")
+
+    def _find(self, repo: RepoId) -> Repo | None:
+        row = self.database.one(
+            "SELECT * FROM repos WHERE kind = ? AND namespace = ? AND name = ?", *repo
+        )
+        return _repo(row) if row else None
+
+
+def _repo(row: sqlite3.Row) -> Repo:
+    return Repo(
+        key=row["id"],
+        id=RepoId(row["kind"], row["namespace"], row["name"]),
+        private=bool(row["private"]),
+        sdk=row["sdk"],
+        gated=row["gated"],
+        author=row["author"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        summary=json.loads(row["summary"]),
+    )
+
+
+def _commit(row: sqlite3.Row) -> Commit:
+    return Commit(
+        *(
+            row[name]
+            for name in ("oid", "parent", "tree", "title", "message", "author", "created_at")
+        )
+    )
