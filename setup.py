@@ -20,7 +20,7 @@ def read_settings() -> dict[str, str]:
 
 
 def extras(settings: dict[str, str]) -> dict[str, list[str]]:
-    """Every `NAME_requirements` of settings.ini, and `all`: both tracks, offline models, JupyterLab."""
+    """Every `NAME_requirements` of settings.ini, and `all`: both tracks, offline, JupyterLab."""
     suffix = "_requirements"
     found = {
         key.removesuffix(suffix): value.split()
@@ -29,10 +29,11 @@ def extras(settings: dict[str, str]) -> dict[str, list[str]]:
     }
     # One TensorFlow on every machine: the small build where it exists, the whole one elsewhere.
     small = "platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
+    whole = "platform_machine not in 'x86_64 AMD64' or sys_platform == 'darwin'"
     found["all"] = [
         *found["pt"],
         *(f"{requirement}; {small}" for requirement in found["tf-cpu"]),
-        *(f"{requirement}; not ({small})" for requirement in found["tf"]),
+        *(f"{requirement}; {whole}" for requirement in found["tf"]),
         *found["offline"],
         *found["lab"],
     ]
@@ -50,7 +51,7 @@ def data_files(package: str) -> list[str]:
 
 
 class BuildWithNotebooks(build_py):
-    """Copies what lives outside the package into the build folder; an editable install needs no copy."""
+    """Copies what lives outside the package into the build folder (editable installs read it)."""
 
     def run(self) -> None:
         super().run()
@@ -74,7 +75,7 @@ setup(
     name=settings["lib_name"],
     version=settings["version"],
     description=settings["description"],
-    long_description=readme.read_text(encoding="utf-8") if readme.exists() else settings["description"],
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
     author=settings["author"],
     author_email=settings["author_email"],
