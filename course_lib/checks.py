@@ -23,9 +23,9 @@ def describe_error(error: BaseException,  # what was caught
     return "\n".join(textwrap.wrap(line, width, max_lines=max_lines, placeholder=" …",
                                    subsequent_indent="  ", break_long_words=False))
 
-# %% ../nbs/lib/00_checks.ipynb #ec3a1aaa
+# %% ../nbs/lib/00_checks.ipynb #a4ac83a0
 class expect_fail:  # noqa: N801 - reads as a statement: `with expect_fail(...):`
-    "`with expect_fail(ValueError, 'heads'): ...` passes if the block raises that kind, saying that."
+    "`with expect_fail(ValueError, 'heads'): ...` passes if the block raises just that."
 
     def __init__(self,
                  kind: type[BaseException] | tuple[type[BaseException], ...],  # what must be raised
@@ -33,7 +33,7 @@ class expect_fail:  # noqa: N801 - reads as a statement: `with expect_fail(...):
                  ) -> None:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not all(isinstance(k, type) and issubclass(k, BaseException) for k in kinds):
-            raise TypeError(f"expect_fail needs an exception class or a tuple of them; got {kind!r}")
+            raise TypeError(f"expect_fail needs an exception class or a tuple; got {kind!r}")
         self.kinds, self.text = kinds, text
         self.error: BaseException | None = None  # what was caught, to look at afterwards
 
@@ -42,26 +42,26 @@ class expect_fail:  # noqa: N801 - reads as a statement: `with expect_fail(...):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> bool:
-        wanted = " or ".join(k.__name__ for k in self.kinds)
+        wanted = "expected " + " or ".join(k.__name__ for k in self.kinds)
         if error is None:
-            raise AssertionError(f"expected {wanted}, but nothing was raised")
+            raise AssertionError(f"{wanted}, but nothing was raised")
+        came = f"but got {describe_error(error)}"
         if not isinstance(error, self.kinds):
             if not isinstance(error, Exception):
                 return False  # Ctrl-C and the like are nobody's lesson
-            raise AssertionError(f"expected {wanted}, but got {describe_error(error)}") from error
+            raise AssertionError(f"{wanted}, {came}") from error
         if self.text not in str(error):
-            raise AssertionError(
-                f"expected {wanted} saying {self.text!r}, but got {describe_error(error)}") from error
+            raise AssertionError(f"{wanted} saying {self.text!r}, {came}") from error
         self.error = error
         print(describe_error(error))
         return True
 
-# %% ../nbs/lib/00_checks.ipynb #738bfe76
+# %% ../nbs/lib/00_checks.ipynb #298d7d87
 def to_numpy(values: Any,          # number, nested list, array or tensor of any framework
              ) -> np.ndarray:      # the same numbers on the CPU
     "The numbers in `values` as a NumPy array; nothing is imported for it but NumPy."
-    for step in ("detach", "cpu"):  # a PyTorch tensor may track gradients or live on a GPU
-        values = getattr(values, step)() if hasattr(values, step) else values
+    if hasattr(values, "detach"):   # a PyTorch tensor may track gradients or live on a GPU
+        values = values.detach().cpu()
     if "bfloat16" in str(getattr(values, "dtype", "")):  # NumPy has none of its own
         values = values.float() if hasattr(values, "float") else np.asarray(values, np.float32)
     array = np.asarray(values)
