@@ -111,8 +111,8 @@ class Application:
 
     async def answer(self, request: Request) -> Response:
         try:
-            handler, params = self.router.match(request.method, raw_path(request.scope))
-            return await handler(Call(self.hub, request, params))
+            route, params = self.router.match(request.method, raw_path(request.scope))
+            return await route.handler(Call(self.hub, request, params, route.identify))
         except HubError as error:
             return error_response(error)
         except ClientDisconnect:

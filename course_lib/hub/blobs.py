@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -38,6 +38,17 @@ class BlobStore:
 
     def writer(self) -> BlobWriter:
         return BlobWriter(self)
+
+    def publish(self, sealed: Iterable[BlobWriter]) -> None:
+        """Give sealed content its name, for good: when this returns, a power cut cannot undo it."""
+        changed = {self.folder}
+        for writer in sealed:
+            target = self.path(writer.blob.sha256)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(writer.name, target)
+            changed.add(target.parent)
+        for folder in changed:
+            sync_folder(folder)
 
     def put(self, data: bytes) -> Blob:
         with self.writer() as writer:
@@ -73,13 +84,19 @@ class BlobStore:
 
 
 class BlobWriter:
-    """Takes bytes, gives a `Blob`. Leaving the `with` block without `finish()` leaves nothing behind."""
+    """Takes bytes, gives a `Blob`. Leaving the `with` block before it is published leaves nothing behind.
+
+    `finish` does both steps: `seal` checks the content and makes it durable under its temporary name, `BlobStore.publish`
+    gives it its own. A request with many files seals each and publishes them together, once all of them are right.
+    """
 
     def __init__(self, store: BlobStore):
         self.store = store
         self.size = 0
+        self.blob: Blob | None = None  # once sealed
         self._digest = hashlib.sha256()
-        self._file = NamedTemporaryFile(dir=store.temporary, delete=False)  # noqa: SIM115 - closed in __exit__
+        self._file = NamedTemporaryFile(dir=store.temporary, delete=False)  # noqa: SIM115 - closed in seal or __exit__
+        self.name = self._file.name
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -90,8 +107,8 @@ class BlobWriter:
         self.size += len(data)
         return len(data)
 
-    def finish(self, sha256: str | None = None, size: int | None = None) -> Blob:
-        """Make the content durable under its name. What was promised must be what came, else a 400 and nothing is kept."""
+    def seal(self, sha256: str | None = None, size: int | None = None) -> Blob:
+        """Close the content. What was promised must be what came, else a 400 and nothing is kept."""
         found = self._digest.hexdigest()
         if size is not None and size != self.size:
             raise bad_request(f"The upload was announced as {size} bytes, {self.size} bytes came.")
@@ -102,18 +119,21 @@ class BlobWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        target = self.store.path(found)
-        if not target.parent.exists():
-            target.parent.mkdir(exist_ok=True)
-            sync_folder(target.parent.parent)
-        os.chmod(self._file.name, 0o644)
-        os.replace(self._file.name, target)
-        sync_folder(target.parent)
-        return Blob(found, self.size)
+        os.chmod(self.name, 0o644)
+        self.blob = Blob(found, self.size)
+        del self._file, self._digest  # thousands of sealed files may wait for their publication
+        return self.blob
+
+    def finish(self, sha256: str | None = None, size: int | None = None) -> Blob:
+        """Seal and publish."""
+        blob = self.seal(sha256, size)
+        self.store.publish([self])
+        return blob
 
     def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
-        Path(self._file.name).unlink(missing_ok=True)
+        if self.blob is None:
+            self._file.close()
+        Path(self.name).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -33,12 +33,14 @@ _FIELDS = {
 class Call:
     """One request with all that a handler needs to answer it."""
 
-    def __init__(self, hub: Hub, request: Request, params: dict[str, str]):
+    def __init__(self, hub: Hub, request: Request, params: dict[str, str], identify: bool = True):
         self.hub = hub
         self.store = hub.store
         self.request = request
         self.params = params
-        self.identity: Identity | None = hub.tokens.identify(request.headers.get("authorization"))
+        self.identity: Identity | None = None
+        if identify:
+            self.identity = hub.tokens.identify(request.headers.get("authorization"))
 
     @property
     def base(self) -> str:
@@ -94,13 +96,19 @@ class Route(NamedTuple):
     method: str
     pattern: re.Pattern[str]
     handler: Handler
+    identify: bool
 
 
 class Routes(list[Route]):
     """A module's routes. `{kinds}`, `{prefix}`, `{id}` and `{rest}` match as `_FIELDS` says, any other field one segment."""
 
-    def add(self, methods: str, template: str) -> Callable[[Handler], Handler]:
-        """Register a handler: `@routes.add("GET HEAD", "/{prefix}{id}/resolve/{rev}/{rest}")`."""
+    def add(
+        self, methods: str, template: str, identify: bool = True
+    ) -> Callable[[Handler], Handler]:
+        """Register a handler: `@routes.add("GET HEAD", "/{prefix}{id}/resolve/{rev}/{rest}")`.
+
+        Without `identify` the handler itself looks at the `Authorization` header, which holds no token of the Hub.
+        """
         parts = re.split(r"\{(\w+)\}", template)
         pattern = "".join(
             re.escape(part) if index % 2 == 0 else f"(?P<{part}>{_FIELDS.get(part, _SEGMENT)})"
@@ -109,7 +117,8 @@ class Routes(list[Route]):
 
         def register(handler: Handler) -> Handler:
             self.extend(
-                Route(method, re.compile(pattern + r"\Z"), handler) for method in methods.split()
+                Route(method, re.compile(pattern + r"\Z"), handler, identify)
+                for method in methods.split()
             )
             return handler
 
@@ -122,12 +131,12 @@ class Router:
     def __init__(self, routes: list[Route]):
         self.routes = routes
 
-    def match(self, method: str, raw_path: str) -> tuple[Handler, dict[str, str]]:
+    def match(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
         allowed = set()
         for route in self.routes:
             if found := route.pattern.match(raw_path):
                 if route.method == method or (method == "HEAD" and route.method == "GET"):
-                    return route.handler, {k: _decoded(v) for k, v in found.groupdict("").items()}
+                    return route, {k: _decoded(v) for k, v in found.groupdict("").items()}
                 allowed.add(route.method)
         if allowed:
             raise errors.HubError(

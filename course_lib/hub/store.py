@@ -322,29 +322,13 @@ class Store:
         Blobs must be stored before. With `parent` (a commit id or a prefix), the head must be that commit, else 412. A
         request repeated by a client that missed the answer changes nothing and gets the same commit again.
         """
-        changes = self._changes(operations)
-        request = (
-            hashlib.sha256(repr((changes, title, message, parent)).encode()).hexdigest()
-            if parent
-            else None
-        )
+        operations = list(operations)
+        request = _digest(operations, title, message, parent) if parent else None
+        changes = [self._change(operation) for operation in operations]  # before the lock is taken
         with self.database.write() as connection:
-            ref = self.ref_name(repo, revision)
-            if ref is None or ref.startswith("refs/tags/"):
-                raise errors.revision_not_found(repo.id.full, revision)
-            head = self.resolve(repo, ref)
-            if parent and not head.oid.startswith(parent):
-                if self._is_repeat(repo, head, request):
-                    return head
-                raise errors.precondition_failed(
-                    f"The branch has moved: its head is {head.oid[:8]}, your change was made on {parent[:8]}. "
-                    "Fetch the newest state and try again."
-                )
-            editor = TreeEditor(self.trees, head.tree)
-            for change in changes:
-                self._apply(editor, repo, change)
-            folder = editor.save(connection)
-            if folder.key == head.tree:
+            ref, head, editor = self._edit(repo, revision, changes, parent, request)
+            folder = editor.save(connection) if editor else None
+            if folder is None or folder.key == head.tree:
                 return head
             moment = max(created_at or now(), head.created_at)
             oid = self._append(
@@ -352,20 +336,58 @@ class Store:
             )
         return self.resolve(repo, oid)
 
-    def _changes(self, operations: Iterable[Operation]) -> list[Operation | tuple[str, File]]:
-        """Checked paths, and files with their git ids, worked out before the lock is taken."""
-        changes: list[Operation | tuple[str, File]] = []
-        for operation in operations:
-            check_path(
-                operation.path.rstrip("/")
-                if isinstance(operation, DeleteFolder)
-                else operation.path
+    def rehearse(
+        self,
+        repo: Repo,
+        revision: str,
+        operations: Iterable[Operation],
+        *,
+        title: str,
+        message: str = "",
+        parent: str | None = None,
+    ) -> None:
+        """Raise what `commit` would raise, and store nothing: the blobs need not be there yet."""
+        operations = list(operations)
+        request = _digest(operations, title, message, parent) if parent else None
+        changes = [self._change(operation, rehearsal=True) for operation in operations]
+        self._edit(repo, revision, changes, parent, request)
+
+    def _change(
+        self, operation: Operation, rehearsal: bool = False
+    ) -> Operation | tuple[str, File]:
+        """An operation with its path checked; for an addition, the path and the file with its git id."""
+        is_folder = isinstance(operation, DeleteFolder)
+        check_path(operation.path.rstrip("/") if is_folder else operation.path)
+        if not isinstance(operation, AddFile):
+            return operation
+        if rehearsal:
+            return operation.path, File("", *operation.blob, operation.large)
+        return operation.path, self._file(operation.blob, operation.large)
+
+    def _edit(
+        self,
+        repo: Repo,
+        revision: str,
+        changes: list[Operation | tuple[str, File]],
+        parent: str | None,
+        request: str | None,
+    ) -> tuple[str, Commit, TreeEditor | None]:
+        """The ref that `revision` means, its head, and the head's tree with `changes` made: None if they were before."""
+        ref = self.ref_name(repo, revision)
+        if ref is None or ref.startswith("refs/tags/"):
+            raise errors.revision_not_found(repo.id.full, revision)
+        head = self.resolve(repo, ref)
+        if parent and not head.oid.startswith(parent):
+            if self._is_repeat(repo, head, request):
+                return ref, head, None
+            raise errors.precondition_failed(
+                f"The branch has moved: its head is {head.oid[:8]}, your change was made on {parent[:8]}. "
+                "Fetch the newest state and try again."
             )
-            if isinstance(operation, AddFile):
-                changes.append((operation.path, self._file(operation.blob, operation.large)))
-            else:
-                changes.append(operation)
-        return changes
+        editor = TreeEditor(self.trees, head.tree)
+        for change in changes:
+            self._apply(editor, repo, change)
+        return ref, head, editor
 
     def _apply(self, editor: TreeEditor, repo: Repo, change: Operation | tuple[str, File]) -> None:
         match change:
@@ -445,6 +467,10 @@ class Store:
             "SELECT * FROM repos WHERE kind = ? AND namespace = ? AND name = ?", *repo
         )
         return _repo(row) if row else None
+
+
+def _digest(*request: object) -> str:
+    return hashlib.sha256(repr(request).encode()).hexdigest()
 
 
 def _repo(row: sqlite3.Row) -> Repo:
