@@ -330,6 +330,7 @@ class Store:
             folder = editor.save(connection) if editor else None
             if folder is None or folder.key == head.tree:
                 return head
+            self._check_stored(changes)
             moment = max(created_at or now(), head.created_at)
             oid = self._append(
                 connection, repo, ref, head.oid, folder, title, message, author, moment, request
@@ -363,6 +364,14 @@ class Store:
         if rehearsal:
             return operation.path, File("", *operation.blob, operation.large)
         return operation.path, self._file(operation.blob, operation.large)
+
+    def _check_stored(self, changes: list[Operation | tuple[str, File]]) -> None:
+        """`course hub gc` removes blobs under the lock that is held here: what is there now will stay."""
+        for change in changes:
+            if isinstance(change, tuple) and not self.blobs.path(change[1].sha256).exists():
+                raise errors.bad_request(
+                    f"The content of {shown(change[0])} is no longer stored: upload it again."
+                )
 
     def _edit(
         self,
