@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import sqlite3
 import time
 import uuid
 from pathlib import Path
@@ -11,16 +13,18 @@ from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from course_lib.hub.auth import Tokens
-from course_lib.hub.errors import HubError
-from course_lib.hub.names import RepoId
+from course_lib.hub.answers import Json
+from course_lib.hub.auth import DeviceLogins, Tokens
+from course_lib.hub.errors import HubError, disk_full, not_assembled
+from course_lib.hub.names import KINDS, RepoId
 from course_lib.hub.routing import Call, Router
 from course_lib.hub.store import Repo, Store
 
 log = logging.getLogger("course_lib.hub")
+MAX_MESSAGE = 1000  # characters of an error; it travels in a header too
 
 
 class Catalogue(Protocol):
@@ -61,32 +65,49 @@ class Hub:
         self.last_request = time.monotonic()
         self.active = 0  # requests being answered
         self.kernels: set[int] = set()  # process ids that keep the server alive
+        self.logins = DeviceLogins()
         self._assembling: dict[RepoId, asyncio.Lock] = {}
         self._known = {
             name: entry.repo_id
-            for kind in ("model", "dataset", "space")
+            for kind in KINDS
             for entry in self.catalogue.listing(kind)
             for name in (entry.repo_id, *entry.aliases)
         }
+        # What was begun and not finished when a server was killed is assembled again.
+        self._assembled = {
+            name for name in self._known.values() if store.database.meta(_mark(name)) == "done"
+        }
 
     async def find_repo(self, repo_id: RepoId) -> Repo | None:
-        """A repository by id or alias; one of the catalogue is assembled when it is first asked for."""
+        """A repository by id or alias; one of the catalogue is assembled when first asked for."""
         found = self.store.find_repo(repo_id)
         target = self._known.get(repo_id)
-        if target is None or (found and target not in self._assembling and self.is_complete(found)):
+        if target is None or (found and target in self._assembled):
             return found
         async with self._assembling.setdefault(target, asyncio.Lock()):
-            found = self.store.find_repo(target)
-            if found is None or not self.is_complete(found):
-                started = time.perf_counter()
-                await run_in_threadpool(self.catalogue.assemble, target, self.store)
-                log.info("assembled %s in %.1f s", target.full, time.perf_counter() - started)
-        self._assembling.pop(target, None)
-        return self.store.find_repo(repo_id)
+            if target not in self._assembled or self.store.find_repo(target) is None:
+                await run_in_threadpool(self._assemble, target)
+        return self.store.find_repo(repo_id) or self.store.find_repo(target)
 
-    def is_complete(self, repo: Repo) -> bool:
-        """A catalogue's repository without a card was interrupted: its first commit brings the card."""
-        return bool(repo.summary.get("card")) or repo.id not in self._known
+    def is_assembled(self, repo_id: RepoId) -> bool:
+        """Whether the repository of a catalogue's entry is whole."""
+        return repo_id in self._assembled and self.store.find_repo(repo_id) is not None
+
+    def _assemble(self, target: RepoId) -> None:
+        started = time.perf_counter()
+        self.store.database.set_meta(_mark(target), "begun")
+        try:
+            self.catalogue.assemble(target, self.store)
+        except Exception as error:
+            log.exception("assembling %s failed", target.full)
+            raise not_assembled(target.full, f"{type(error).__name__}: {error}") from error
+        self.store.database.set_meta(_mark(target), "done")
+        self._assembled.add(target)
+        log.info("assembled %s in %.1f s", target.full, time.perf_counter() - started)
+
+
+def _mark(repo_id: RepoId) -> str:
+    return f"assembled {repo_id.kind} {repo_id.full}"
 
 
 class Application:
@@ -99,33 +120,44 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
         self.hub.last_request = time.monotonic()
         self.hub.active += 1
         try:
-            response = await self.answer(request)
+            response = await self.answer(Request(scope, receive))
             await response(scope, receive, send)
         finally:
             self.hub.active -= 1
             self.hub.last_request = time.monotonic()
 
     async def answer(self, request: Request) -> Response:
+        """The response, or what an exception says of itself; 500 only for our own mistakes."""
+        route = None
         try:
             route, params = self.router.match(request.method, raw_path(request.scope))
-            return await route.handler(Call(self.hub, request, params, route.identify))
+            call = Call(self.hub, request, params)
+            if route.identify:
+                call.identity = self.hub.tokens.identify(request.headers.get("authorization"))
+            return await route.handler(call)
         except HubError as error:
             return error_response(error)
         except ClientDisconnect:
             return Response(status_code=499)
-        except Exception:
+        except Exception as error:
+            if _is_disk_full(error):
+                log.error("the disk is full")
+                return error_response(disk_full())
+            # The template, not the path: an upload link is a secret.
+            what = f"{request.method} {route.template if route else '?'}"
             number = uuid.uuid4().hex[:8]
-            log.exception(
-                "request %s %s failed (%s)", request.method, raw_path(request.scope), number
-            )
-            message = (
-                f"The Course Hub failed while answering; its log has the details under {number}."
-            )
+            log.exception("request %s failed (%s)", what, number)
+            message = f"The Course Hub failed here: its log has the details under {number}."
             return error_response(HubError(500, message))
+
+
+def _is_disk_full(error: Exception) -> bool:
+    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or (
+        isinstance(error, sqlite3.OperationalError) and "is full" in str(error)
+    )
 
 
 def raw_path(scope: Scope) -> str:
@@ -133,14 +165,15 @@ def raw_path(scope: Scope) -> str:
 
 
 def error_response(error: HubError) -> Response:
-    """The form in which huggingface_hub reads errors: a JSON body, and headers for the code and the message."""
+    """The form in which huggingface_hub reads errors: a JSON body, headers for code and message."""
+    message = " ".join(error.message.split())[:MAX_MESSAGE]
     headers = {
-        "X-Error-Message": error.message.encode("ascii", "backslashreplace").decode(),
+        "X-Error-Message": message.encode("ascii", "backslashreplace").decode(),
         **error.headers,
     }
     if error.code:
         headers["X-Error-Code"] = error.code
-    return JSONResponse({"error": error.message, **error.extra}, error.status, headers)
+    return Json({"error": message, **error.extra}, error.status, headers)
 
 
 def assets() -> Path:

@@ -7,20 +7,16 @@ import math
 
 import yaml
 
+from course_lib.hub.names import plain_text
+
 MAX_METADATA = 256_000
+MAX_DEPTH = 50
+# The parser in C is six times as fast; not every platform has it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class CardError(ValueError):
     """The metadata block cannot be read; the text says why."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: object, index: object) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            raise CardError("YAML aliases (*name) are not accepted in a card's metadata.")
-        return super().compose_node(parent, index)
 
 
 def split(text: str) -> tuple[str, str]:
@@ -42,12 +38,11 @@ def metadata(text: str) -> dict:
             f"The metadata block is {len(block):,} characters long; {MAX_METADATA:,} are the limit."
         )
     try:
-        found = yaml.load(block, _Loader)
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # an impossible date is a ValueError
+        _check_shape(block)
+        found = yaml.load(block, _LOADER)
+    except CardError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError
         raise CardError(
             f"The metadata block is not valid YAML: {' '.join(str(error).split())[:300]}"
         ) from error
@@ -55,18 +50,37 @@ def metadata(text: str) -> dict:
         return {}
     if not isinstance(found, dict):
         raise CardError("The metadata block must be a mapping of names to values.")
-    return _plain(found)
+    return plain(found)
 
 
-def _plain(value: object) -> object:
-    """`value` with what JSON cannot hold written as text."""
+def _check_shape(block: str) -> None:
+    """Refuse what is small as text and large as a value, before any value is made."""
+    depth = 0
+    for event in yaml.parse(block, _LOADER):
+        match event:
+            case yaml.AliasEvent():  # a few lines of them can stand for gigabytes
+                raise CardError("YAML aliases (*name) are not accepted in a card's metadata.")
+            case yaml.CollectionStartEvent():
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise CardError(f"The metadata block is nested over {MAX_DEPTH} levels deep.")
+            case yaml.CollectionEndEvent():
+                depth -= 1
+
+
+def plain(value: object) -> object:
+    """`value` with what JSON or UTF-8 cannot hold written as text."""
     match value:
         case dict():
-            return {str(name): _plain(item) for name, item in value.items()}
+            return {plain_text(str(name)): plain(item) for name, item in value.items()}
         case list() | tuple() | set():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
+        case str():
+            return plain_text(value)
         case float() if not math.isfinite(value):
             return str(value)
+        case int() if value.bit_length() > 64:
+            return hex(value)
         case datetime.date() | bytes():
             return str(value)
     return value

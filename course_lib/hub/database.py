@@ -1,4 +1,4 @@
-"""The Hub's SQLite database: repositories, refs, commits, folders, tokens. One write transaction at a time."""
+"""The Hub's SQLite database: repositories, refs, commits, folders, tokens. One writer at a time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CREATE TABLE IF NOT EXISTS repos (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
     private INTEGER NOT NULL, sdk TEXT, gated TEXT, author TEXT NOT NULL,
-    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,   -- milliseconds
-    summary TEXT NOT NULL DEFAULT '{}',                         -- what lists show, from the card and config of `main`
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,  -- milliseconds
+    summary TEXT NOT NULL DEFAULT '{}',          -- what lists show, from card and config of `main`
     UNIQUE (kind, namespace, name)
 );
 CREATE TABLE IF NOT EXISTS aliases (
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS commits (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
     oid TEXT NOT NULL, parent TEXT, tree TEXT NOT NULL,
     title TEXT NOT NULL, message TEXT NOT NULL, author TEXT NOT NULL, created_at INTEGER NOT NULL,
-    request TEXT,                                               -- digest of the request, to recognise a repeat
+    request TEXT,                                -- digest of the request, to recognise a repeat
     PRIMARY KEY (repo, oid)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refs (
@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS pulls (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trees (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tokens (
-    digest TEXT PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL, label TEXT NOT NULL, created_at INTEGER NOT NULL
+    digest TEXT PRIMARY KEY, user TEXT NOT NULL, role TEXT NOT NULL, label TEXT NOT NULL,
+    created_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 VERSION = "1"
@@ -69,7 +70,8 @@ class Database:
             )
         if (found := self.meta("version")) != VERSION:
             raise RuntimeError(
-                f"{path} has format {found}, this version reads {VERSION}: use the course_lib that wrote it."
+                f"{path} has format {found}, this version reads {VERSION}: "
+                "use the course_lib that wrote it."
             )
 
     @property
@@ -81,9 +83,8 @@ class Database:
             )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(
-                "PRAGMA synchronous = FULL"
-            )  # an acknowledged commit survives a power cut too
+            # An acknowledged commit survives a power cut too.
+            connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             self._local.connection = connection
         return self._local.connection
@@ -96,10 +97,11 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has rolled it back already
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def one(self, query: str, *values: object) -> sqlite3.Row | None:
         return self.connection.execute(query, values).fetchone()
@@ -107,8 +109,9 @@ class Database:
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         return self.connection.execute(query, values).fetchall()
 
-    def meta(self, key: str) -> str:
-        return self.one("SELECT value FROM meta WHERE key = ?", key)["value"]
+    def meta(self, key: str) -> str | None:
+        row = self.one("SELECT value FROM meta WHERE key = ?", key)
+        return row["value"] if row else None
 
     def set_meta(self, key: str, value: str) -> None:
         with self.write() as connection:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from course_lib.hub.cards import CardError, metadata
+from course_lib.hub.names import plain_text
 
 # The last words of a model class tell its task.
 TASKS = {
@@ -23,14 +24,13 @@ TASKS = {
 def describe(kind: str, read: Callable[[str], str | None]) -> dict:
     """A repository's summary.
 
-    `read` gives the text of a file of the repository, or None. The answer has `card` (the metadata), `tags` as the Hub
-    shows them, and for models `pipeline_tag`, `library_name` and `config` (architectures and model type).
+    `read` gives the text of a file of the repository, or None. The answer has `card` (the
+    metadata), `tags` as the Hub shows them, and for models `pipeline_tag`, `library_name` and
+    `config` (architectures and model type).
     """
     try:
         card = metadata(read("README.md") or "")
-    except (
-        CardError
-    ):  # a card that cannot be read says nothing; validate-yaml has told its author why
+    except CardError:  # it says nothing then; validate-yaml has told its author why
         card = {}
     summary: dict = {"card": card}
     if kind == "model":
@@ -51,14 +51,23 @@ def _config(text: str | None) -> dict:
         return {}
     if not isinstance(config, dict):
         return {}
-    return {name: config[name] for name in ("architectures", "model_type") if name in config}
+    names = _texts(config.get("architectures"))
+    model_type = _texts(config.get("model_type"))[:1]
+    return {
+        **({"architectures": names} if names else {}),
+        **({"model_type": model_type[0]} if model_type else {}),
+    }
 
 
 def _task(config: dict) -> str | None:
-    names = config.get("architectures")
-    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     return next(
-        (task for name in names for ending, task in TASKS.items() if name.endswith(ending)), None
+        (
+            task
+            for name in config.get("architectures", [])
+            for ending, task in TASKS.items()
+            if name.endswith(ending)
+        ),
+        None,
     )
 
 
@@ -86,4 +95,4 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    return [item for item in values if isinstance(item, str) and item]
+    return [plain_text(item) for item in values if isinstance(item, str) and item]

@@ -1,4 +1,4 @@
-"""What the Hub answers when it cannot do what was asked: a status, one sentence, and the code that clients read."""
+"""What the Hub answers when it cannot do what was asked: a status, one sentence, a code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class HubError(Exception):
     """An answer with an error status.
 
-    `code` becomes the `X-Error-Code` header, from which huggingface_hub chooses the exception it raises.
+    `code` becomes the `X-Error-Code` header, from which huggingface_hub chooses what it raises.
     """
 
     def __init__(self, status: int, message: str, code: str | None = None, **headers: str):
@@ -65,5 +65,14 @@ def too_large(message: str) -> HubError:
     return HubError(413, message)
 
 
+def not_assembled(name: str, reason: str) -> HubError:
+    """Not a 5xx: clients would try again for minutes what fails every time."""
+    return HubError(424, f"The stand-in for {name} could not be made. {reason}")
+
+
 def not_supported(what: str) -> HubError:
     return HubError(501, f"The Course Hub does not offer {what}.")
+
+
+def disk_full() -> HubError:
+    return HubError(507, "The disk of this Hub is full: free some space, then try again.")

@@ -1,4 +1,4 @@
-"""The names that come from outside: repository ids, paths inside a repository, revisions. Checked here, once."""
+"""Names that come from outside: repository ids, paths in a repository, revisions. Checked here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import NamedTuple
 from course_lib.hub.errors import bad_request
 
 KINDS = ("model", "dataset", "space")
-# Words that follow an id in addresses. A repository may not be called so: `/api/models/ann/refs` would mean two things.
+# Words that follow an id in addresses. A repository may not be called so: `/api/models/ann/refs`
+# would mean two things.
 RESERVED = frozenset(
-    "auth-check blob branch branches commit commits compare croissant discussions duplicate lfs-files parquet paths-info "
-    "preupload raw refs resolve revision safetensors-metadata settings super-squash tag tags tree treesize "
+    "auth-check blob branch branches commit commits compare croissant discussions duplicate "
+    "lfs-files like likers parquet paths-info preupload raw refs resolve revision "
+    "safetensors-metadata settings super-squash tag tags tree treesize user-access-request "
     "xet-read-token xet-write-token".split()
 )
-_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z|[A-Za-z0-9_]\Z")
+# Words that addresses begin with. They are neither owners nor ids of one part.
+RESERVED_FIRST = frozenset(
+    "api buckets datasets device healthz kernels models oauth spaces static v1".split()
+)
+_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _REF = re.compile(r"[A-Za-z0-9._/+@-]{1,200}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\ud800-\udfff]")
 
@@ -63,8 +69,8 @@ def parse_repo_id(kind: str, text: str) -> RepoId:
         or "--" in text
     ):
         raise bad_request(
-            f"Repository id {shown(text)} is not valid: use 'owner/name' with letters, digits, '.', '_' and '-', "
-            "up to 96 characters a part, without '..' or '--'."
+            f"Repository id {shown(text)} is not valid: use 'owner/name' with letters, digits, "
+            "'.', '_' and '-', up to 96 characters a part, without '..' or '--'."
         )
     if text.lower().endswith((".git", ".ipynb")):
         raise bad_request(f"Repository id {shown(text)} may not end in '.git' or '.ipynb'.")
@@ -72,11 +78,15 @@ def parse_repo_id(kind: str, text: str) -> RepoId:
         raise bad_request(
             f"Repository id {shown(text)} may not end in the word {shown(parts[-1])}."
         )
+    if parts[0] in RESERVED_FIRST:
+        raise bad_request(
+            f"Repository id {shown(text)} may not begin with the word {shown(parts[0])}."
+        )
     return RepoId(kind, *parts) if len(parts) == 2 else RepoId(kind, "", parts[0])
 
 
 def check_path(path: str) -> str:
-    """A file's path inside a repository, relative and plain; raises a 400 that says what is wrong with it."""
+    """A file's path in a repository, relative and plain; raises a 400 that says what is wrong."""
     if not path:
         raise bad_request("A path is empty.")
     if _CONTROL.search(path):
@@ -88,7 +98,8 @@ def check_path(path: str) -> str:
     for part in path.split("/"):
         if part in ("", ".", ".."):
             raise bad_request(
-                f"Path {shown(path)} is not a plain relative path: it holds {shown(part)} between slashes."
+                f"Path {shown(path)} is not a plain relative path: "
+                f"it holds {shown(part)} between slashes."
             )
         if part.lower() == ".git":
             raise bad_request(f"Path {shown(path)} goes through '.git'.")
@@ -102,8 +113,15 @@ def check_ref(name: str) -> str:
     bad = not _REF.match(name) or ".." in name or "//" in name or "@{" in name
     if bad or name.startswith(("/", "-", ".")) or name.endswith(("/", ".", ".lock")):
         raise bad_request(f"{shown(name)} is not a valid name for a branch or a tag.")
+    if name.startswith("refs/"):
+        raise bad_request(f"{shown(name)} reads like a full ref: leave out 'refs/…/'.")
     if re.fullmatch(r"[0-9a-f]{40}", name):
         raise bad_request(
             f"{shown(name)} looks like a commit id: choose another name for a branch or a tag."
         )
     return name
+
+
+def plain_text(text: str) -> str:
+    """`text` as UTF-8 can hold it: JSON lets half a surrogate pair through, a database does not."""
+    return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Files, folders and commits with the ids that git itself would give them, so that anyone can check them."""
+"""Files, folders and commits with the ids that git itself would give them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file in a folder. `large` files are known to git by a pointer, and to clients by their sha256."""
+    """A file in a folder. Git knows `large` ones by a pointer, clients by their sha256."""
 
     oid: str  # git's blob id: of the content, or of the pointer when large
     sha256: str
@@ -55,7 +55,8 @@ def blob_oid(size: int, chunks: Iterable[bytes]) -> str:
 
 def pointer(blob: Blob) -> bytes:
     """The text that stands for a large file in git (git-lfs, spec v1)."""
-    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{blob.sha256}\nsize {blob.size}\n".encode()
+    lines = f"oid sha256:{blob.sha256}\nsize {blob.size}\n"
+    return b"version https://git-lfs.github.com/spec/v1\n" + lines.encode()
 
 
 def large_file(blob: Blob) -> File:

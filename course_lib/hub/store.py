@@ -1,4 +1,4 @@
-"""The Hub's memory: repositories with their refs, commits and files. Every change is one transaction."""
+"""The Hub's memory: repositories with refs, commits and files. Every change is one transaction."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from course_lib.hub import errors
 from course_lib.hub.blobs import BlobStore
 from course_lib.hub.database import Database
 from course_lib.hub.describe import describe
-from course_lib.hub.names import RepoId, check_path, check_ref, shown
+from course_lib.hub.names import RepoId, check_path, check_ref, plain_text, shown
 from course_lib.hub.objects import Blob, Entry, File, Folder, blob_oid, commit_oid, large_file
 from course_lib.hub.trees import TreeEditor, Trees
 
 MAIN = "refs/heads/main"
 LARGE_NAMES = (
-    "7z arrow bin bz2 ckpt ftz gz h5 joblib keras model msgpack npy npz onnx ot parquet pb pickle pkl pt pth rar safetensors "
-    "tar tflite tgz wasm xz zip zst"
+    "7z arrow bin bz2 ckpt ftz gz h5 joblib keras model msgpack npy npz onnx ot parquet pb pickle "
+    "pkl pt pth rar safetensors tar tflite tgz wasm xz zip zst"
 ).split()
 GITATTRIBUTES = "".join(
     f"*.{name} filter=lfs diff=lfs merge=lfs -text\n" for name in LARGE_NAMES
@@ -101,7 +101,7 @@ class Store:
         """Changes when the Hub is reset: clients key their upload caches by it."""
         return self.database.meta("instance")
 
-    # -- repositories --------------------------------------------------------------------------------------------
+    # -- repositories ----------------------------------------------------------------------------
 
     def create_repo(
         self,
@@ -112,7 +112,10 @@ class Store:
         sdk: str | None = None,
         created_at: int | None = None,
     ) -> Repo:
-        """A new repository with branch `main` and a first commit that holds `.gitattributes`; 409 if the id is taken."""
+        """A new repository; 409 if the id is taken.
+
+        Its branch `main` has a first commit that holds `.gitattributes`.
+        """
         moment = created_at or now()
         attributes = self._file(self.blobs.put(GITATTRIBUTES), large=False)
         with self.database.write() as connection:
@@ -122,8 +125,8 @@ class Store:
                 "DELETE FROM aliases WHERE kind = ? AND full_name = ?", (repo.kind, repo.full)
             )
             connection.execute(
-                "INSERT INTO repos (kind, namespace, name, private, sdk, author, created_at, updated_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO repos (kind, namespace, name, private, sdk, author, created_at, "
+                "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (*repo, int(private), sdk, author, moment, moment),
             )
             row = self._find(repo)
@@ -147,7 +150,8 @@ class Store:
         if found := self._find(repo):
             return found
         row = self.database.one(
-            "SELECT repos.* FROM aliases JOIN repos ON repos.id = aliases.repo WHERE aliases.kind = ? AND full_name = ?",
+            "SELECT repos.* FROM aliases JOIN repos ON repos.id = aliases.repo "
+            "WHERE aliases.kind = ? AND full_name = ?",
             repo.kind,
             repo.full,
         )
@@ -213,17 +217,17 @@ class Store:
             )
         return self.repo(found.id)
 
-    # -- refs ----------------------------------------------------------------------------------------------------
+    # -- refs ------------------------------------------------------------------------------------
 
     def refs(self, repo: Repo) -> dict[str, str]:
-        """Full ref names (`refs/heads/main`, `refs/tags/v1`, `refs/pr/1`) and the commits they point at."""
+        """Full names (`refs/heads/main`, `refs/tags/v1`, `refs/pr/1`) and the commits they mean."""
         rows = self.database.rows(
             "SELECT name, oid FROM refs WHERE repo = ? ORDER BY name", repo.key
         )
         return {row["name"]: row["oid"] for row in rows}
 
     def ref_name(self, repo: Repo, revision: str) -> str | None:
-        """The full name of the ref that `revision` means: a branch before a tag, then names in full."""
+        """The full name of the ref that `revision` means: branch before tag, then names in full."""
         for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
             if self.database.one("SELECT 1 FROM refs WHERE repo = ? AND name = ?", repo.key, name):
                 return name
@@ -232,8 +236,8 @@ class Store:
     def resolve(self, repo: Repo, revision: str) -> Commit:
         """The commit that a branch, tag, full ref, commit id or unique prefix of one names."""
         rows = self.database.rows(
-            "SELECT commits.* FROM refs JOIN commits USING (repo, oid) WHERE repo = ? AND name IN (?, ?, ?) "
-            "ORDER BY name LIKE 'refs/heads/%' DESC LIMIT 1",
+            "SELECT commits.* FROM refs JOIN commits USING (repo, oid) "
+            "WHERE repo = ? AND name IN (?, ?, ?) ORDER BY name LIKE 'refs/heads/%' DESC LIMIT 1",
             *(repo.key, f"refs/heads/{revision}", f"refs/tags/{revision}", revision),
         )
         if not rows and 4 <= len(revision) <= 40 and not set(revision) - set("0123456789abcdef"):
@@ -281,7 +285,7 @@ class Store:
             number = connection.execute(query, (repo.key,)).fetchone()["next"]
             connection.execute(
                 "INSERT INTO pulls VALUES (?, ?, ?, ?, ?, ?)",
-                (repo.key, number, title, description, author, now()),
+                (repo.key, number, plain_text(title), plain_text(description), author, now()),
             )
             head = self.resolve(repo, MAIN).oid
             connection.execute(
@@ -292,15 +296,16 @@ class Store:
     def pulls(self, repo: Repo) -> list[sqlite3.Row]:
         return self.database.rows("SELECT * FROM pulls WHERE repo = ? ORDER BY number", repo.key)
 
-    # -- commits -------------------------------------------------------------------------------------------------
+    # -- commits ---------------------------------------------------------------------------------
 
     def commits(self, repo: Repo, revision: str, offset: int = 0, limit: int = 50) -> list[Commit]:
         """The history of `revision`, newest first."""
         rows = self.database.rows(
-            "WITH RECURSIVE history(oid, depth) AS (SELECT ?, 0 UNION ALL SELECT commits.parent, depth + 1 FROM history "
-            "JOIN commits ON commits.repo = ? AND commits.oid = history.oid WHERE commits.parent IS NOT NULL) "
-            "SELECT commits.* FROM history JOIN commits ON commits.repo = ? AND commits.oid = history.oid "
-            "ORDER BY depth LIMIT ? OFFSET ?",
+            "WITH RECURSIVE history(oid, depth) AS (SELECT ?, 0 UNION ALL "
+            "SELECT commits.parent, depth + 1 FROM history JOIN commits "
+            "ON commits.repo = ? AND commits.oid = history.oid WHERE commits.parent IS NOT NULL) "
+            "SELECT commits.* FROM history JOIN commits "
+            "ON commits.repo = ? AND commits.oid = history.oid ORDER BY depth LIMIT ? OFFSET ?",
             *(self.resolve(repo, revision).oid, repo.key, repo.key, limit, offset),
         )
         return [_commit(row) for row in rows]
@@ -319,8 +324,9 @@ class Store:
     ) -> Commit:
         """Apply `operations` in order to a branch or pull request, all or none.
 
-        Blobs must be stored before. With `parent` (a commit id or a prefix), the head must be that commit, else 412. A
-        request repeated by a client that missed the answer changes nothing and gets the same commit again.
+        Blobs must be stored before. With `parent` (a commit id or a prefix), the head must be that
+        commit, else 412. A request repeated by a client that missed the answer changes nothing and
+        gets the same commit again.
         """
         operations = list(operations)
         request = _digest(operations, title, message, parent) if parent else None
@@ -356,7 +362,7 @@ class Store:
     def _change(
         self, operation: Operation, rehearsal: bool = False
     ) -> Operation | tuple[str, File]:
-        """An operation with its path checked; for an addition, the path and the file with its git id."""
+        """An operation with its path checked; an addition as its path and the file with its id."""
         is_folder = isinstance(operation, DeleteFolder)
         check_path(operation.path.rstrip("/") if is_folder else operation.path)
         if not isinstance(operation, AddFile):
@@ -366,7 +372,7 @@ class Store:
         return operation.path, self._file(operation.blob, operation.large)
 
     def _check_stored(self, changes: list[Operation | tuple[str, File]]) -> None:
-        """`course hub gc` removes blobs under the lock that is held here: what is there now will stay."""
+        """`course hub gc` holds this lock while it removes blobs: what is there now will stay."""
         for change in changes:
             if isinstance(change, tuple) and not self.blobs.path(change[1].sha256).exists():
                 raise errors.bad_request(
@@ -381,7 +387,10 @@ class Store:
         parent: str | None,
         request: str | None,
     ) -> tuple[str, Commit, TreeEditor | None]:
-        """The ref that `revision` means, its head, and the head's tree with `changes` made: None if they were before."""
+        """The ref that `revision` means, its head, and the head's tree with `changes` made.
+
+        The tree is None if the request is a repeat: the head has the changes already.
+        """
         ref = self.ref_name(repo, revision)
         if ref is None or ref.startswith("refs/tags/"):
             raise errors.revision_not_found(repo.id.full, revision)
@@ -390,8 +399,8 @@ class Store:
             if self._is_repeat(repo, head, request):
                 return ref, head, None
             raise errors.precondition_failed(
-                f"The branch has moved: its head is {head.oid[:8]}, your change was made on {parent[:8]}. "
-                "Fetch the newest state and try again."
+                f"The branch has moved: its head is {head.oid[:8]}, your change was made on "
+                f"{shown(parent[:8])}. Fetch the newest state and try again."
             )
         editor = TreeEditor(self.trees, head.tree)
         for change in changes:
@@ -442,6 +451,7 @@ class Store:
         request: str | None = None,
     ) -> str:
         """Write a commit and move the ref to it (inside the caller's transaction)."""
+        title, message = plain_text(title), plain_text(message)
         text = f"{title}\n\n{message}" if message else title
         oid = commit_oid(folder.oid, parent, author, moment // 1000, text)
         connection.execute(
@@ -457,7 +467,7 @@ class Store:
             )
         return oid
 
-    # -- reading -------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
     def entry(self, repo: Repo, commit: Commit, path: str) -> Entry:
         """The file or folder at `path`; 404 if there is none."""

@@ -1,4 +1,4 @@
-"""Folders: stored once under a digest of their entries, so that commits share what they did not change."""
+"""Folders, each stored once under a digest of its entries: commits share what stays the same."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Trees:
         return Folder(tree_oid(entries), key)
 
     def find(self, root: str, path: str) -> Entry | None:
-        """What lies at `path` under the folder with key `root`; the empty path is the folder itself."""
+        """What lies at `path` under the folder with key `root`; the empty path is that folder."""
         if not path:
             return Folder(tree_oid(self.load(root)), root)
         *folders, name = path.split("/")
@@ -88,7 +88,7 @@ class TreeEditor:
         self._root = _Node(trees.load(root) if root else {})
 
     def find(self, path: str) -> Entry | None:
-        """The file or folder at `path` as it stands after the changes so far (a changed folder as a marker)."""
+        """What is at `path` after the changes so far (for a changed folder an empty stand-in)."""
         *folders, name = path.split("/")
         node = self._root
         for part in folders:
@@ -145,7 +145,7 @@ class TreeEditor:
 
 
 class _Node:
-    """A folder being changed: entries as they are, and the folders that were opened for a change."""
+    """A folder being changed: entries as they are, and the folders opened for a change."""
 
     __slots__ = ("entries", "open")
 
