@@ -85,8 +85,7 @@ def explain(error: Exception) -> tuple[str | None, int]:
 
     if isinstance(error, UserError):
         return str(error), error.code
-    hub_errors = sys.modules.get("course_lib.hub.errors")  # loaded only if the Hub is in play
-    if hub_errors is not None and isinstance(error, hub_errors.HubError):
+    if isinstance(error, hub_mistakes()):
         return str(error), 1
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("course_lib"):
         return f"{error.name} is not installed. Run `make setup`, or `pip install {error.name}`.", 1
@@ -94,6 +93,13 @@ def explain(error: Exception) -> tuple[str | None, int]:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", 1
     return None, 1
+
+
+def hub_mistakes() -> tuple[type[Exception], ...]:
+    """The Hub's own exceptions, whose messages are sentences; none while the Hub is not in play."""
+    where = {"course_lib.hub.errors": "HubError", "course_lib.hub.client": "HubStartError"}
+    loaded = {name: sys.modules.get(name) for name in where}
+    return tuple(getattr(module, where[name]) for name, module in loaded.items() if module)
 
 
 if __name__ == "__main__":

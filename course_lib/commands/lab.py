@@ -66,11 +66,8 @@ def run(args: argparse.Namespace) -> int:
     token = secrets.token_urlsafe(24)
     address = f"http://{'127.0.0.1' if args.ip in ('0.0.0.0', '::', '') else args.ip}:{port}"
 
-    from course_lib.hub import client
-
-    hub = client.ensure()
     style = Style.of()
-    print(f"Course Hub   {style.bold(hub.url)}", flush=True)
+    print(f"Course Hub   {style.bold(ready_hub())}", flush=True)
     with jupyterlab(root, args.ip, port, token) as process:
         wait_until_up(process, f"{address}/api/status", token)
         url = f"{address}/lab/tree/{quote(first_page)}?token={token}"
@@ -89,6 +86,19 @@ def run(args: argparse.Namespace) -> int:
     if status:
         raise UserError(f"JupyterLab ended with status {status}; what it wrote is above.")
     return 0
+
+
+def ready_hub() -> str:
+    """The Hub that the notebooks will use, and the local one started if it is that."""
+    chosen = os.environ.get("COURSE_HUB", "local")
+    if chosen != "local":
+        return f"{chosen} (from COURSE_HUB)"
+
+    from course_lib.hub import client
+
+    hub = client.ensure(progress=lambda text: print(text, flush=True))
+    client.register_kernel(hub)  # it lives as long as this command does
+    return hub.url
 
 
 def require_jupyterlab() -> None:
