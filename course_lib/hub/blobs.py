@@ -1,4 +1,4 @@
-"""Content by its sha256: a file per blob, written under a temporary name, fsynced, then renamed into place."""
+"""Content by its sha256: a file per blob, written under a temporary name, fsynced, renamed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BlobStore:
         return self.folder / sha256[:2] / sha256
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob if it is stored. Asking counts as use: it keeps the blob from being collected for a while."""
+        """The blob if it is stored. Asking counts as use: `course hub gc` leaves it for a while."""
         try:
             size = self.path(sha256).stat().st_size
             os.utime(self.path(sha256))
@@ -84,10 +84,11 @@ class BlobStore:
 
 
 class BlobWriter:
-    """Takes bytes, gives a `Blob`. Leaving the `with` block before it is published leaves nothing behind.
+    """Takes bytes, gives a `Blob`. What is not published when the `with` block ends is gone.
 
-    `finish` does both steps: `seal` checks the content and makes it durable under its temporary name, `BlobStore.publish`
-    gives it its own. A request with many files seals each and publishes them together, once all of them are right.
+    `finish` does both steps: `seal` checks the content and makes it durable under its temporary
+    name, `BlobStore.publish` gives it its own. A request with many files seals each of them and
+    publishes them together, once all are right.
     """
 
     def __init__(self, store: BlobStore):
@@ -95,7 +96,7 @@ class BlobWriter:
         self.size = 0
         self.blob: Blob | None = None  # once sealed
         self._digest = hashlib.sha256()
-        self._file = NamedTemporaryFile(dir=store.temporary, delete=False)  # noqa: SIM115 - closed in seal or __exit__
+        self._file = NamedTemporaryFile(dir=store.temporary, delete=False)
         self.name = self._file.name
 
     def __enter__(self) -> BlobWriter:
@@ -108,13 +109,14 @@ class BlobWriter:
         return len(data)
 
     def seal(self, sha256: str | None = None, size: int | None = None) -> Blob:
-        """Close the content. What was promised must be what came, else a 400 and nothing is kept."""
+        """Close the content. What was promised must have come, else a 400 and nothing is kept."""
         found = self._digest.hexdigest()
         if size is not None and size != self.size:
             raise bad_request(f"The upload was announced as {size} bytes, {self.size} bytes came.")
         if sha256 is not None and sha256 != found:
             raise bad_request(
-                f"The upload was announced with sha256 {sha256[:12]}…, its content has {found[:12]}…."
+                f"The upload was announced with sha256 {sha256[:12]}…, "
+                f"its content has {found[:12]}…."
             )
         self._file.flush()
         os.fsync(self._file.fileno())

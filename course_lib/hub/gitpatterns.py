@@ -1,6 +1,7 @@
 """The patterns of `.gitattributes` and `.gitignore`.
 
-They come from outside, so they are matched a folder at a time and without backtracking: no pattern can be slow.
+They come from outside, so they are matched name by name and without backtracking: no pattern can
+be slow.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Pattern:
 
 
 def _matcher(glob: str) -> Part:
-    """Git writes `[^a]`, `[[:space:]]` and `\\*` for what fnmatch writes `[!a]`, `[ ]` and `[*]`."""
+    """Git has `[^a]`, `[[:space:]]` and `\\*` where fnmatch has `[!a]`, `[ ]` and `[*]`."""
     glob = glob.replace("[[:space:]]", "[ ]").replace("[^", "[!")
     glob = re.sub(r"\\(.)", lambda m: f"[{m[1]}]" if m[1] in "*?[" else m[1], glob)
     return re.compile(fnmatch.translate(glob)).match
@@ -65,7 +66,8 @@ def _lines(name: str, text: str) -> list[str]:
     lines = [line for line in lines if line and not line.startswith("#")]
     if len(text) > MAX_TEXT or len(lines) > MAX_PATTERNS:
         raise bad_request(
-            f"The {name} is too long: up to {MAX_TEXT:,} characters and {MAX_PATTERNS:,} patterns are read."
+            f"The {name} is too long: up to {MAX_TEXT:,} characters and {MAX_PATTERNS:,} patterns "
+            "are read."
         )
     return lines
 
@@ -96,7 +98,7 @@ class Ignored:
         ]
 
     def __contains__(self, path: str) -> bool:
-        """A file is ignored with any folder that holds it; nothing below that can be called back."""
+        """A file is ignored with any folder that holds it; nothing in there can be called back."""
         names = path.split("/")
         return any(self._verdict(names[:end], end < len(names)) for end in range(1, len(names) + 1))
 

@@ -1,7 +1,8 @@
 """The body of a commit: one JSON object a line, read as a stream.
 
-A file's content is base64 on its line, and so may be as long as the file. Such a line is scanned as it comes: the
-content is decoded straight into a temporary file, and only the rest of the line is kept and parsed.
+A file's content is base64 on its line, which therefore may be longer than memory. A long line is
+scanned as it comes: the content is decoded straight into a temporary file, and only the rest of the
+line is kept and parsed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class CommitBody(NamedTuple):
 class CommitParser:
     """Takes the bytes of a body in pieces of any size, gives a `CommitBody`.
 
-    Contents wait in temporary files; those that are not published when the `with` block ends are gone.
+    Contents wait in temporary files; what is not published when the `with` block ends is gone.
     """
 
     def __init__(self, blobs: BlobStore):
@@ -181,7 +182,8 @@ class CommitParser:
             raise self._error("(header) has an empty summary: say what the commit does")
         if parentCommit and not _COMMIT.match(parentCommit):
             raise self._error(
-                f"(header) has the parentCommit {shown(parentCommit)}, not 5 to 40 hexadecimal digits"
+                f"(header) has the parentCommit {shown(parentCommit)}, which is not 5 to 40 "
+                "hexadecimal digits"
             )
         return Header(summary, description, parentCommit or None)
 

@@ -1,4 +1,4 @@
-"""Signatures for what the Hub hands out and takes back without keeping: upload links and upload tokens."""
+"""Signatures for what the Hub hands out and takes back but does not keep: upload links, tokens."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def sign(database: Database, *parts: str | int) -> str:
 
 
 def is_signed(database: Database, signature: str, *parts: str | int) -> bool:
-    """Whether `signature` was made here for `parts`; takes as long for a near miss as for a far one."""
+    """Whether `signature` was made here for `parts`; a near miss takes as long as a far one."""
     expected = sign(database, *parts)
     return hmac.compare_digest(signature.encode(errors="replace"), expected.encode())

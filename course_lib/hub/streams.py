@@ -1,4 +1,4 @@
-"""Request bodies. Small ones are read whole, within a limit; large ones flow through a thread, a piece at a time."""
+"""Request bodies: small ones are read whole, large ones flow through a thread, piece by piece."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ async def read_json(request: Request, limit: int = MAX_JSON) -> dict:
 async def pour(
     request: Request, take: Callable[[bytes], object], limit: int | None = None, what: str = "body"
 ) -> None:
-    """Give the body to `take`, in a thread, in pieces of about a megabyte; the next piece arrives meanwhile.
+    """Give the body to `take`, in a thread, in pieces of about a megabyte.
 
-    A body over `limit` is cut off at once: the answer closes the connection.
+    The next piece arrives meanwhile. A body over `limit` is cut off at once: the answer closes the
+    connection.
     """
     too_long = HubError(413, f"The {what} is over {limit or 0:,} bytes long.", Connection="close")
     if limit is not None and announced_size(request) > limit:
@@ -70,7 +71,7 @@ async def pour(
     except TimeoutError as error:
         raise HubError(408, f"No byte of the {what} came for {STALLED} seconds.") from error
     finally:
-        # `take` writes to files that the caller is about to close: it is never left at work behind the caller's back.
+        # `take` writes to files that the caller is about to close: it is never left at work.
         if running:
             await asyncio.wait([running])
             if not running.cancelled():
@@ -88,6 +89,6 @@ def check_space(store: Store, size: int) -> None:
     free = shutil.disk_usage(store.root).free - RESERVE
     if size > free:
         raise too_large(
-            f"This needs {size / 1e9:,.1f} GB, the Hub's disk has {max(free, 0) / 1e9:,.1f} GB left: "
+            f"This needs {size / 1e9:,.1f} GB, the Hub's disk has {max(free, 0) / 1e9:,.1f} GB: "
             "free some space (`course hub gc` removes what nothing refers to)."
         )
