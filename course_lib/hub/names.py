@@ -12,9 +12,8 @@ KINDS = ("model", "dataset", "space")
 # would mean two things.
 RESERVED = frozenset(
     "auth-check blob branch branches commit commits compare croissant discussions duplicate "
-    "lfs-files like likers parquet paths-info preupload raw refs resolve revision "
-    "safetensors-metadata settings super-squash tag tags tree treesize user-access-request "
-    "xet-read-token xet-write-token".split()
+    "lfs-files parquet paths-info preupload raw refs resolve revision safetensors-metadata "
+    "settings super-squash tag tags tree treesize xet-read-token xet-write-token".split()
 )
 # Words that addresses begin with. They are neither owners nor ids of one part.
 RESERVED_FIRST = frozenset(

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from course_lib.hub import errors
 from course_lib.hub.auth import Identity
-from course_lib.hub.names import RESERVED, RESERVED_FIRST, RepoId, parse_repo_id, shown
+from course_lib.hub.names import RESERVED, RESERVED_FIRST, RepoId, parse_repo_id, plain_text, shown
 from course_lib.hub.store import Commit, Repo
 
 if TYPE_CHECKING:
@@ -199,4 +199,4 @@ def text_field(data: dict, name: str, default: str | None = None) -> str:
     if not isinstance(value, str):
         seen = "missing" if value is None else f"{type(value).__name__}, not text"
         raise errors.bad_request(f"Field {name!r} of the request is {seen}.")
-    return value
+    return plain_text(value)

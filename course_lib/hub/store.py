@@ -91,7 +91,8 @@ class Store:
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
-        self.root.mkdir(parents=True, exist_ok=True)
+        # Private repositories and the key that signs upload links are no other user's business.
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.blobs = BlobStore(self.root)
         self.database = Database(self.root / "hub.db")
         self.trees = Trees(self.database)
