@@ -1,0 +1,1 @@
+"""What the PyTorch chapters export; `course_lib.tf` has the same names."""
