@@ -32,9 +32,11 @@ class Pattern:
         names = path.removeprefix("/").split("/")
         if "/" not in path:
             names.insert(0, "**")
-        if names[-1] == "**":
+        deep = [len(name) > 1 and not name.strip("*") for name in names]
+        if deep[-1]:
             names.append("*")  # `a/**` is what lies in `a`, not `a`
-        return [None if name == "**" else _matcher(name) for name in names]
+            deep.append(False)
+        return [None if deep[i] else _matcher(name) for i, name in enumerate(names)]
 
     def matches(self, path: Sequence[str]) -> bool:
         """Whether the whole of `path`, given by its names, fits."""

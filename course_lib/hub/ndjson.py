@@ -321,7 +321,8 @@ def _fits(value: object, kind: type) -> bool:
 
 
 def _seen(value: object) -> str:
-    return shown(json.dumps(value, default=str))
+    """A value of the body as it may stand in a message: a text in quotes, else as JSON."""
+    return shown(value) if isinstance(value, str) else shown(json.dumps(value)).strip("'")
 
 
 def _short(error: Exception) -> str:
