@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -110,12 +111,16 @@ def _mark(repo_id: RepoId) -> str:
     return f"assembled {repo_id.kind} {repo_id.full}"
 
 
+ErrorPage = Callable[[HubError], Response]
+
+
 class Application:
     """The ASGI application of a Hub."""
 
-    def __init__(self, hub: Hub, router: Router):
+    def __init__(self, hub: Hub, router: Router, error_page: ErrorPage | None = None):
         self.hub = hub
         self.router = router
+        self.error_page = error_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,19 +144,30 @@ class Application:
                 call.identity = self.hub.tokens.identify(request.headers.get("authorization"))
             return await route.handler(call)
         except HubError as error:
-            return error_response(error)
+            return self.refuse(request, error)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
             if _is_disk_full(error):
                 log.error("the disk is full")
-                return error_response(disk_full())
+                return self.refuse(request, disk_full())
             # The template, not the path: an upload link is a secret.
             what = f"{request.method} {route.template if route else '?'}"
             number = uuid.uuid4().hex[:8]
             log.exception("request %s failed (%s)", what, number)
             message = f"The Course Hub failed here: its log has the details under {number}."
-            return error_response(HubError(500, message))
+            return self.refuse(request, HubError(500, message))
+
+    def refuse(self, request: Request, error: HubError) -> Response:
+        """An error as JSON, or as a page for a browser; the headers are the same."""
+        response = error_response(error)
+        if self.error_page is None or "text/html" not in request.headers.get("accept", ""):
+            return response
+        page = self.error_page(error)
+        for name, value in response.headers.items():
+            if name not in ("content-type", "content-length"):
+                page.headers[name] = value
+        return page
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -34,6 +34,12 @@ def highlight(code: str, language: str) -> Markup:
     return Markup(pygments_highlight(code, _lexer(name), _FORMATTER))
 
 
+def highlight_lines(code: str, language: str) -> list[Markup]:
+    """The lines of `code`, each with spans of its own."""
+    # The formatter ends its spans at every end of a line.
+    return [Markup(line) for line in highlight(code, language).removesuffix("\n").split("\n")]
+
+
 _FORMATTER = HtmlFormatter(nowrap=True)
 
 

@@ -7,7 +7,8 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import nh3
@@ -18,6 +19,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from course_lib.hub.cards import split
 from course_lib.hub.highlighting import TOKEN_CLASSES, highlight
 
 MAX_TEXT = 200_000  # characters
@@ -82,6 +84,14 @@ def to_html(text: str, place: Place) -> Markup:
         return Markup(sanitise(_render(text), place))
     except (TooSlow, RecursionError):
         return _as_written(text, "This text takes too long to render: it is shown as written.")
+
+
+@lru_cache(maxsize=64)
+def rendered_file(content: Path, place: Place) -> Markup:
+    """A stored Markdown file as safe HTML, without the metadata at its top. Contents never change."""
+    with content.open("rb") as file:
+        text = file.read(4 * MAX_TEXT).decode("utf-8", errors="replace")
+    return to_html(split(text)[1], place)
 
 
 def sanitise(html: str, place: Place) -> str:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from course_lib import __version__
 from course_lib.hub.application import Application, Catalogue, Hub
 from course_lib.hub.auth import OWNER
+from course_lib.hub.pages import error_page
 from course_lib.hub.process import may_be_alive
 from course_lib.hub.routing import Route, Router
 from course_lib.hub.store import Store
@@ -29,7 +30,9 @@ from course_lib.hub.students import StudentsError, enroll
 log = logging.getLogger("course_lib.hub")
 
 # In the order in which their routes are tried: pages come last, `/{id}` matches almost anything.
-MODULES = "content login device repos absent info files refs discussions uploads lfs xet".split()
+MODULES = (
+    "content login device repos absent info files refs discussions uploads lfs xet pages".split()
+)
 MACHINE = "machine"  # the label of the two tokens that each start makes anew
 STOP_SECONDS = 10  # that requests have to end when the server is told to stop
 KEEP_ALIVE = 75  # seconds; longer than clients keep a connection, so that they close it first
@@ -44,7 +47,7 @@ def create_app(store: Store, catalogue: Catalogue | None = None) -> Application:
     routes: list[Route] = []
     for name in MODULES:
         routes.extend(importlib.import_module(f"course_lib.hub.{name}").routes)
-    return Application(Hub(store, catalogue), Router(routes))
+    return Application(Hub(store, catalogue), Router(routes), error_page)
 
 
 def serve(
