@@ -105,67 +105,6 @@ from transformers import (
 name = "NAME"
 PART = LOADER.from_pretrained(name)
 model = CLASS.from_pretrained(name)"""
-_SENTENCES, name))
-    elif library == "transformers":
-        known = TASKS.get(task or "", Task("AutoModel"))
-        if known.pipeline:
-            code = _PIPELINE.replace("VARIABLE", known.pipeline).replace("TASK", task or "")
-            found.append(_python("With a pipeline", code, name))
-        loader = "AutoImageProcessor" if task == "image-classification" else "AutoTokenizer"
-        part = "processor" if loader == "AutoImageProcessor" else "tokenizer"
-        code = _CLASSES.replace("CLASS", known.model).replace("LOADER", loader)
-        found.append(_python("Load its parts", code.replace("PART", part), name))
-    elif library == "keras":
-        found.append(_python("Load it", _KERAS, name))
-    return [*found, download(repo)]
-
-
-def dataset_snippets(repo: Repo, config: str | None, splits: Splits) -> list[Snippet]:
-    """For a data set: how to load the configuration that is shown."""
-    arguments = [f'"{repo.id.full}"']
-    if config and config != "default":
-        arguments.append(_quoted(config))
-    if splits:
-        arguments.append(f"split={_quoted(next(iter(splits)))}")
-    code = f"from datasets import load_dataset\n\ndata = load_dataset({', '.join(arguments)})"
-    return [*([Snippet("Load it", "python", code)] if splits else []), download(repo)]
-
-
-def space_snippets(repo: Repo) -> list[Snippet]:
-    """For a Space: a metric is loaded by name, other Spaces are only files here."""
-    if repo.id.namespace in ("evaluate-metric", "evaluate-measurement", "evaluate-comparison"):
-        return [_python("Compute it", _METRIC, repo.id.name), download(repo)]
-    if "metric" in repo.summary.get("tags", []):
-        return [_python("Compute it", _METRIC, repo.id.full), download(repo)]
-    return [download(repo)]
-
-
-def download(repo: Repo) -> Snippet:
-    """For a terminal, whatever the repository holds."""
-    kind = "" if repo.id.kind == "model" else f" --repo-type {repo.id.kind}"
-    return Snippet("Download the files", "bash", f"hf download {repo.id.full}{kind}")
-
-
-def _python(title: str, code: str, name: str) -> Snippet:
-    return Snippet(title, "python", code.replace("NAME", name))
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-_PIPELINE = """\
-from transformers import pipeline
-
-VARIABLE = pipeline(
-    "TASK",
-    model="NAME",
-)"""
-_CLASSES = """\
-from transformers import LOADER, CLASS
-
-PART = LOADER.from_pretrained("NAME")
-model = CLASS.from_pretrained("NAME")"""
 _SENTENCES = """\
 from sentence_transformers import SentenceTransformer
 
