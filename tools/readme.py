@@ -38,6 +38,7 @@ def main() -> int:
 def readme_text(path: Path) -> str:
     """The notebook as Markdown: hidden cells left out, outputs as text, links from the root."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.language_info = {"name": "python"}  # for the fences
     notebook.cells = [cell for cell in notebook.cells if not is_hidden(cell)]
     for cell in notebook.cells:
         if cell.cell_type == "code":
