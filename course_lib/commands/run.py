@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course_lib.commands.errors import UserError
-from course_lib.commands.notebooks import FLAGS, known_seconds, resolve, title
+from course_lib.commands.notebooks import FLAGS, known_seconds, notebook_root, resolve, title
 from course_lib.commands.terminal import Style, seconds_text, shorten
 
 if TYPE_CHECKING:
@@ -140,8 +140,11 @@ def save(result: "NotebookResult") -> None:
 
 
 def write_timings(file: Path, results: list["NotebookResult"]) -> None:
-    """Seconds by notebook title, sorted, with one decimal: the form of nbs/timings.json."""
-    seconds = {title(result.path): round(result.seconds, 1) for result in results}
+    """Seconds by notebook title, sorted, with one decimal; other notebooks' entries stay."""
+    seconds = json.loads(file.read_text(encoding="utf-8"))["seconds"] if file.is_file() else {}
+    if file.parent.resolve() == notebook_root():  # nbs/timings.json: forget what is gone
+        seconds = {name: took for name, took in seconds.items() if (file.parent / name).is_file()}
+    seconds |= {title(result.path): round(result.seconds, 1) for result in results}
     content = {"seconds": dict(sorted(seconds.items()))}
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

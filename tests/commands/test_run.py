@@ -107,6 +107,20 @@ def test_several_notebooks_each_a_line_and_a_summary(make_notebook, tmp_path, ca
     assert set(json.loads(timings.read_text())["seconds"]) == {"a.ipynb", "b.ipynb"}
 
 
+def test_timings_of_some_notebooks_leave_the_others(make_notebook, tmp_path, monkeypatch):
+    make_notebook("1", name="nbs/a.ipynb")
+    make_notebook("2", name="nbs/b.ipynb")
+    timings = tmp_path / "nbs" / "timings.json"
+    timings.write_text(json.dumps({"seconds": {"b.ipynb": 7.5, "gone.ipynb": 3.0}}))
+    for module in ("run", "notebooks"):
+        name = f"course_lib.commands.{module}.notebook_root"
+        monkeypatch.setattr(name, lambda: (tmp_path / "nbs").resolve())
+    path = str(tmp_path / "nbs" / "a.ipynb")
+    assert cli.main(["run", path, "--timings-file", str(timings)]) == 0
+    seconds = json.loads(timings.read_text())["seconds"]
+    assert list(seconds) == ["a.ipynb", "b.ipynb"] and seconds["b.ipynb"] == 7.5
+
+
 def test_jobs_share_the_processors(make_notebook, tmp_path):
     for name in ("a", "b"):
         make_notebook("import os\nprint(os.environ['OMP_NUM_THREADS'])", name=f"two/{name}.ipynb")
