@@ -121,7 +121,7 @@ def _serve(
     app = create_app(store, catalogue)
     if students is not None:
         target = root / "students.csv"
-        count = enroll(app.hub.tokens, students, target)
+        count = enroll(app.hub.tokens, Path(students), target)
         print(f"The tokens of {count} students are in {target}")
     server = _Server(app, idle)
     # uvicorn takes these signals over while it runs, and passes on what it got when it has ended.
