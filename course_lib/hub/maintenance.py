@@ -16,7 +16,6 @@ Collecting is safe while a server and other commands work on the same directory:
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -28,7 +27,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from course_lib.hub import client, process
 from course_lib.hub.errors import HubError, conflict
 from course_lib.hub.objects import Entry, File, load_tree
 from course_lib.hub.progress import bar
@@ -41,7 +39,7 @@ ALWAYS_KEPT = hashlib.sha256(GITATTRIBUTES).hexdigest()  # every new repository 
 # All that a Hub keeps. `reset` removes these and nothing else, the database first.
 CONTENTS = (
     "hub.db-wal", "hub.db-shm", "hub.db", "blobs", "tmp", PARTIAL, "xorbs", "hub.json",
-    "student-tokens.csv",
+    "students.csv",
 )  # fmt: skip
 
 
@@ -87,27 +85,21 @@ def present(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
             continue
 
 
-def is_served(root: Path) -> bool:
-    """Whether a server runs on this directory, also one that is too busy to answer."""
-    if client.find(root) is not None:
-        return True
-    try:
-        pid = json.loads((root / "hub.json").read_text(encoding="utf-8"))["pid"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return False
-    return isinstance(pid, int) and process.is_hub(pid)
-
-
 @contextmanager
-def startup_held(root: Path) -> Iterator[None]:
-    """Nobody starts the Hub of this directory inside the block."""
+def without_server(root: Path) -> Iterator[bool]:
+    """Whether no server runs on this directory; if so, none starts inside the block."""
     from filelock import FileLock, Timeout
 
+    lock = FileLock(root / "serve.lock")  # held by a server for as long as it lives
     try:
-        with FileLock(root / "start.lock", timeout=10):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
-        raise conflict(f"The Course Hub in {root} is being started: try again.") from None
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def gc(store: Store, grace: float = GRACE) -> Collected:
@@ -203,8 +195,8 @@ def _collect_xorbs(store: Store, done: Collected) -> None:
     size = sum(stat.st_size for _, stat in xorbs)
     if not xorbs:
         return
-    with startup_held(store.root):
-        if is_served(store.root):
+    with without_server(store.root) as alone:
+        if not alone:
             done.xorbs_kept = size
             return
         # First the id: were this interrupted, clients would still not count on pieces that are gone.
@@ -245,8 +237,8 @@ def reset(root: Path) -> None:
     """Remove all that the Hub of this directory keeps; what is left is an empty one with a new id."""
     if not (root / "hub.db").exists():
         raise no_hub(root)
-    with startup_held(root):
-        if is_served(root):
+    with without_server(root) as alone:
+        if not alone:
             raise conflict(f"The Course Hub in {root} is running: end it with `course hub stop`.")
         for name in CONTENTS:
             path = root / name
