@@ -279,7 +279,7 @@ def test_no_text_is_slow_to_read(blobs, text):
 
 
 @given(cut=st.integers(0, len(BODY) - 1), size=st.sampled_from([1 << 20, 5000, 100]))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_truncated_body_is_refused_or_is_whole_lines(shared, cut, size):
     try:
         body = parse(shared, BODY[:cut], size)
@@ -311,7 +311,7 @@ SHORT_BODY = body_of(*(json.loads(line) for n, line in enumerate(BODY.splitlines
 
 
 @given(data=mutated(SHORT_BODY) | mutated(BODY) | st.binary(max_size=200))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_body_is_read_or_refused(shared, data):
     try:
         parse(shared, data, 10_000)
