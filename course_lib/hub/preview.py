@@ -158,10 +158,12 @@ def _csv(text: str, whole: bool, separator: str | None) -> Table:
     rows = list(islice(reader, MAX_ROWS + 1))
     if not whole and len(rows) <= MAX_ROWS:
         rows = rows[:-1]  # the last one may be cut
+    width = max(map(len, [names, *rows]))
+    names += [""] * (width - len(names))
     columns = _cut_names((name, "text") for name in names[:MAX_COLUMNS])
     shown = [[shorten(cell) for cell in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
     padded = [row + [""] * (len(columns) - len(row)) for row in shown]
-    return Table(columns, padded, hidden=max(0, len(names) - MAX_COLUMNS))
+    return Table(columns, padded, hidden=max(0, width - MAX_COLUMNS))
 
 
 def _json(text: str, whole: bool) -> Table:
