@@ -1,4 +1,4 @@
-"""The `course` command: `main(argv)` finds the subcommand, runs it, and turns mistakes into words."""
+"""The `course` command: `main(argv)` finds a subcommand, runs it, turns mistakes into words."""
 
 import argparse
 import importlib
@@ -80,7 +80,7 @@ def build_parser(arguments: list[str]) -> tuple[argparse.ArgumentParser, ModuleT
 
 
 def explain(error: Exception) -> tuple[str | None, int]:
-    """The sentence and exit status for a mistake of the user or the machine; (None, 1) for a bug."""
+    """Sentence and exit status for a mistake of the user or the machine; (None, 1) for a bug."""
     from course_lib.commands.errors import UserError
 
     if isinstance(error, UserError):

@@ -1,1 +1,1 @@
-"""The subcommands of `course`, one module each: `add_parser(subparsers)` describes it, `run(args)` does it."""
+"""The subcommands of `course`, a module each: `add_parser` describes it, `run(args)` does it."""

@@ -1,4 +1,4 @@
-"""`course doctor`: what this machine has, line by line, and what to do where something is missing."""
+"""`course doctor`: what this machine has, line by line, and what to do about the rest."""
 
 import argparse
 import os
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 DESCRIPTION = """\
-Check this machine for the course, one line for each thing: ✓ fine, ✗ not fine (with what to do), and
-– for something optional that is not installed. The exit status is 0 if nothing is wrong, else 1.
+Check this machine for the course, one line for each thing: ✓ fine, ✗ not fine (with what to do),
+and – for something optional that is not installed. The exit status is 0 if nothing is wrong, else 1.
 """
 
 EXAMPLES = """\

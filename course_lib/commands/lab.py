@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         url = f"{address}/lab/tree/{quote(first_page)}?token={token}"
         print(f"JupyterLab   {style.bold(url)}")
         if args.ip not in ("127.0.0.1", "localhost"):
-            warning = f"JupyterLab listens on {args.ip}: whoever has this address can run code here."
+            warning = f"JupyterLab listens on {args.ip}: who has this address can run code here."
             print(style.yellow(warning))
         print("Ctrl-C stops JupyterLab.", flush=True)
         if not args.no_browser:

@@ -26,7 +26,7 @@ def checkout() -> Path | None:
 
 
 def notebook_root() -> Path:
-    """`nbs/` in a checkout, `course_lib/notebooks/` in an installation (setup.py puts them there)."""
+    """`nbs/` in a checkout, `course_lib/notebooks/` in an installation: setup.py's doing."""
     folder = checkout()
     if folder is not None:
         return folder / "nbs"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Run notebooks without a browser, each in a fresh kernel of this Python. One notebook prints a line
-for each cell, several print a line for each notebook. A cell that fails is shown with its source and
-its traceback, and the exit status is 1.
+for each cell, several print a line for each notebook. A cell that fails is shown with its source
+and its traceback, and the exit status is 1.
 """
 
 EXAMPLES = """\

@@ -108,7 +108,7 @@ class Player:
         from course_lib.commands.runner import strip_ansi
 
         print(reason if self.style.on else strip_ansi(reason), flush=True)
-        print("The tour stopped at this cell. `course doctor` checks this machine.", file=sys.stderr)
+        print("The tour stopped here. `course doctor` checks this machine.", file=sys.stderr)
 
     def finish(self, seconds: float) -> None:
         self._prose(until=len(self.cells))
