@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Check this machine for the course, one line for each thing: ✓ fine, ✗ not fine (with what to do),
-and – for something optional that is not installed. The exit status is 0 if nothing is wrong, else 1.
+and – for something optional that is not installed. The exit status is 0 if nothing is wrong.
 """
 
 EXAMPLES = """\
