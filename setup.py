@@ -4,7 +4,7 @@ import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
@@ -82,7 +82,10 @@ setup(
     license=LICENSES[settings["license"]],
     keywords=settings["keywords"].split(),
     python_requires=f">={settings['min_python']}",
-    packages=find_packages(include=["course_lib", "course_lib.*"]),
+    # Namespace packages too: folders of templates, styles and weights hold no Python.
+    packages=find_namespace_packages(
+        include=["course_lib", "course_lib.*"], exclude=["*.__pycache__", "*.__pycache__.*"]
+    ),
     package_data={"course_lib": data_files("course_lib")},
     install_requires=settings["requirements"].split(),
     extras_require=extras(settings),
