@@ -96,6 +96,9 @@ class Hub:
 
     def _assemble(self, target: RepoId) -> None:
         started = time.perf_counter()
+        if self.store.find_repo(target) and self.store.database.meta(_mark(target)) == "done":
+            self._assembled.add(target)  # another process made it, or brought the real one
+            return
         self.store.database.set_meta(_mark(target), "begun")
         try:
             self.catalogue.assemble(target, self.store)
@@ -109,6 +112,12 @@ class Hub:
 
 def _mark(repo_id: RepoId) -> str:
     return f"assembled {repo_id.kind} {repo_id.full}"
+
+
+def take_over(store: Store, *names: RepoId) -> None:
+    """What somebody brought goes by these ids: no stand-in is assembled on top of it."""
+    for name in names:
+        store.database.set_meta(_mark(name), "done")
 
 
 ErrorPage = Callable[[HubError], Response]

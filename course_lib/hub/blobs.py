@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -77,9 +78,10 @@ class BlobStore:
         """Remove what interrupted writers left; returns how many files."""
         removed = 0
         for entry in self.temporary.iterdir():
-            if entry.stat().st_mtime <= time.time() - older_than:
-                entry.unlink(missing_ok=True)
-                removed += 1
+            with suppress(FileNotFoundError):  # its writer was faster
+                if entry.stat().st_mtime <= time.time() - older_than:
+                    entry.unlink()
+                    removed += 1
         return removed
 
 

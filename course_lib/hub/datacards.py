@@ -33,7 +33,7 @@ def check_split(name: str) -> str:
 
 
 def split_of(path: str) -> str:
-    """The split that a file's name tells: `test` for `reviews-test.csv`, `train` if it tells none."""
+    """The split that a file's name tells: `test` for `my-test.csv`, `train` if it tells none."""
     (found,) = configurations({}, [path]).values()
     return next(iter(found))
 
@@ -55,8 +55,8 @@ def merged(
 ) -> str:
     """The README `text` with `splits` of `config` in its metadata, and all else as it was.
 
-    `paths` are the files that the repository has so far. Raises a 400 where the new split could not be loaded
-    together with what is there.
+    `paths` are the files that the repository has so far. Raises a 400 where the new split could
+    not be loaded together with what is there.
     """
     try:
         card = cards.metadata(text or "")
@@ -108,7 +108,7 @@ def _data_files(value: object) -> list[dict]:
 
 
 def _forget_info(card: dict, config: str) -> None:
-    """Drop recorded sizes and columns of a configuration: `load_dataset` would hold the new files to them."""
+    """Drop the recorded sizes of a configuration: `load_dataset` would hold new files to them."""
     infos = card.get("dataset_info")
     rest = [info for info in _as_list(infos) if _name(info) != config]
     if infos is not None and rest:

@@ -1,4 +1,4 @@
-"""Files of another Hub into the blob store: several at a time, going on after interruptions, all checked."""
+"""Files of another Hub into the blob store: several at a time, resumed, all checked."""
 
 from __future__ import annotations
 

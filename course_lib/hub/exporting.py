@@ -15,7 +15,7 @@ from course_lib.hub.store import Commit, Repo, Store
 
 
 def locate(store: Store, text: str) -> Repo:
-    """The repository that a person means by `ann/bert`, or `datasets/ann/reviews` if others share the name."""
+    """The repository meant by `ann/bert`, or `datasets/ann/bert` where several share the name."""
     first, _, rest = text.partition("/")
     kinds = [kind for kind in KINDS if first == kind + "s"] if rest else []
     name = rest if kinds else text
@@ -32,9 +32,10 @@ def locate(store: Store, text: str) -> Repo:
 def export_repo(
     store: Store, repo: Repo, target: Path, revision: str = "main", overwrite: bool = False
 ) -> tuple[Commit, int, int]:
-    """Write a revision's files into the folder `target`; returns the commit, the files and their bytes.
+    """Write a revision's files into the folder `target`; returns commit, files and bytes.
 
-    Every file is checked against its sha256 on the way, and appears under its name only when it is whole.
+    Every file is checked against its sha256 on the way, and appears under its name only when it
+    is whole.
     """
     commit = store.resolve(repo, revision)
     files = dict(store.trees.files(commit.tree))

@@ -1,7 +1,7 @@
 """`course hub import`: files of this machine as a model, a data set or a metric.
 
-This works on the data directory itself, whether a server runs on it or not: a running server sees the commit at once,
-since every change is one transaction of the database that both use.
+This works on the data directory itself, whether a server runs on it or not: a running server sees
+the commit at once, since every change is one transaction of the database that both use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from course_lib.hub import datacards, scripts, tables
+from course_lib.hub.application import take_over
 from course_lib.hub.auth import OWNER
 from course_lib.hub.blobs import CHUNK
 from course_lib.hub.errors import bad_request
@@ -62,9 +63,9 @@ def import_repo(
 ) -> Imported:
     """Bring files into the model, data set or metric `name`, which is made if it is not there.
 
-    Files of the same name are replaced, others stay; all of it is one commit, or nothing. A data set given as one
-    folder keeps its files as they are. Given as files, or with `config` or `split`, they become Parquet, and the card
-    says which split is which.
+    Files of the same name are replaced, others stay; all of it is one commit, or nothing. A data
+    set given as one folder keeps its files as they are. Given as files, or with `config` or
+    `split`, they become Parquet, and the card says which split is which.
     """
     for path in paths:
         if not path.exists():
@@ -80,7 +81,7 @@ def import_repo(
     repo_id = parse_repo_id("dataset", name)
     if not repo_id.namespace:
         raise bad_request(
-            f"A data set's id needs an owner, such as {OWNER}/{name}: `load_dataset` takes no other."
+            f"A data set's id needs an owner, such as {OWNER}/{name}: `load_dataset` asks for it."
         )
     if len(paths) == 1 and paths[0].is_dir() and not (config or split):
         return _import_folder(store, repo_id, paths[0])
@@ -176,7 +177,7 @@ def _import_tables(
 
 
 def _shards(split: str, folder: str, files: list[Path]) -> dict[str, Content]:
-    """The Parquet files of one split: those that are Parquet already stay as they are, byte for byte."""
+    """The Parquet files of one split; those that are Parquet already stay byte for byte."""
     contents: list[Content] = list(files)
     if all(map(tables.is_parquet, files)):
         tables.check_parquet(files)
@@ -193,7 +194,7 @@ def _shards(split: str, folder: str, files: list[Path]) -> dict[str, Content]:
 
 
 def _import_metric(store: Store, name: str, paths: Sequence[Path]) -> Imported:
-    """A script as the Space where `evaluate.load(name)` looks for it, with the tag it asks for first."""
+    """A script as the Space where `evaluate.load(name)` looks first, with the tag it asks for."""
     repo_id = parse_repo_id("space", name if "/" in name else f"{METRICS}/{name}")
     files: dict[str, Content] = dict(_gather(paths))
     script = f"{repo_id.name}.py"
@@ -236,7 +237,8 @@ def _put(
 ) -> Imported:
     """Commit files to `main`, all or none; the repository is made first if need be.
 
-    With `parent`, `main` must still be that commit: what was worked out from it would undo what came since.
+    With `parent`, `main` must still be that commit: what was worked out from it would undo what
+    came since.
     """
     sizes = {path: _size(content) for path, content in files.items()}
     check_space(store, sum(sizes.values()))
@@ -257,6 +259,7 @@ def _put(
         store.blobs.publish(writers)
     repo = repo or store.create_repo(repo_id, author=OWNER, sdk=sdk)
     commit = store.commit(repo, "main", operations, title=title, author=OWNER, parent=parent)
+    take_over(store, repo_id, repo.id)
     return Imported(repo.id, commit.oid, len(files), sum(sizes.values()))
 
 

@@ -1,6 +1,7 @@
 """`course hub check`: whether all that the Hub keeps is there and is what it was.
 
-Every file is read again and hashed, and every id is worked out again as git would: nothing is taken on trust.
+Every file is read again and hashed, and every id is worked out again as git would: nothing is
+taken on trust.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from course_lib.hub import objects
 from course_lib.hub.blobs import CHUNK
-from course_lib.hub.maintenance import ALWAYS_KEPT, present
+from course_lib.hub.maintenance import ALWAYS_KEPT, PARTIAL, present
 from course_lib.hub.objects import Entry, File, Folder
 from course_lib.hub.progress import bar, count_text, size_text
 from course_lib.hub.store import MAIN, Store
@@ -129,7 +130,7 @@ class _Checker:
             self.problem(f"{place}: the commit is not what its id says.")
 
     def _tree(self, place: str, path: str, key: str) -> str | None:
-        """Git's id of a folder, whose entries are looked at the first time; None if it is missing."""
+        """Git's id of a folder, looked into the first time; None if it is missing."""
         if key in self.visited:
             return self.roots[key]
         self.visited.add(key)
@@ -204,12 +205,13 @@ class _Checker:
 
     def leftovers(self) -> None:
         """What is neither a blob nor the database; none of it is damage."""
-        sizes = [stat.st_size for _, stat in present(self.store.blobs.temporary)]
+        folders = [self.store.root / name for name in ("tmp", PARTIAL)]
+        sizes = [stat.st_size for folder in folders for _, stat in present(folder)]
         if sizes:
-            files = count_text(len(sizes), "temporary file")
+            files = count_text(len(sizes), "unfinished file")
             self.report.notes.append(
                 f"{files} ({size_text(sum(sizes))}) of uploads under way or interrupted: "
-                "`course hub gc` removes old ones."
+                "`course hub gc` removes them once they are an hour old."
             )
         unused = len(self.folders.keys() - self.visited)
         if unused:

@@ -2,15 +2,18 @@
 
 Collecting is safe while a server and other commands work on the same directory:
 
-- What every commit of every repository refers to is marked, not only what branches lead to: a commit id stays good
-  for as long as its repository.
-- A blob is uploaded before the commit that names it. So one that was written or asked for within the last hour stays
-  (`BlobStore.find` counts as use), and old ones are removed inside a write transaction that marks the newest commits
-  first. A commit looks under the same lock whether its blobs are there. Either it comes first and they are marked, or
-  it is refused and the client uploads again: no commit ever refers to a blob that is gone.
-- A folder is written in the same transaction as its commit, so those that no commit refers to can be removed at once.
-- Xorbs are the pieces that Xet uploads were sent in. Clients remember what they sent under the Hub's instance id, and
-  uploads under way rely on them, so they are removed only when no server runs, after the id has changed.
+- What every commit of every repository refers to is marked, not only what branches lead to: a
+  commit id stays good for as long as its repository.
+- A blob is uploaded before the commit that names it. So one that was written or asked for within
+  the last hour stays (`BlobStore.find` counts as use), and old ones are removed inside a write
+  transaction that marks the newest commits first. A commit looks under the same lock whether its
+  blobs are there. Either it comes first and they are marked, or it is refused and the client
+  uploads again: no commit ever refers to a blob that is gone.
+- A folder is written in the same transaction as its commit, so those that no commit refers to can
+  be removed at once.
+- Xorbs are the pieces that Xet uploads were sent in. Clients remember what they sent under the
+  Hub's instance id, and uploads under way rely on them, so they are removed only when no server
+  runs, after the id has changed.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from course_lib.hub.store import GITATTRIBUTES, Store
 
 GRACE = 3600.0  # seconds that unreferenced blobs and temporary files stay
 BATCH = 500  # blobs removed in one transaction: other writers wait for no more than that
-PARTIAL = "partial"  # the folder where `sync` keeps what it has of large files
+PARTIAL = "partial"  # the folder with what imports and syncs have not finished
 ALWAYS_KEPT = hashlib.sha256(GITATTRIBUTES).hexdigest()  # every new repository begins with it
 # All that a Hub keeps. `reset` removes these and nothing else, the database first.
 CONTENTS = (
@@ -71,12 +74,23 @@ def open_store(root: Path) -> Store:
         ) from error
 
 
+def command_store(root: Path) -> Store:
+    """The Hub in `root`, made if need be, for a command that may run beside a server.
+
+    Its unfinished files lie apart: a server that starts clears those of the one before it.
+    """
+    store = Store(root)
+    store.blobs.temporary = root / PARTIAL
+    store.blobs.temporary.mkdir(exist_ok=True)
+    return store
+
+
 def no_hub(root: Path) -> HubError:
     return HubError(404, f"There is no Course Hub in {root}: start one with `course hub start`.")
 
 
 def present(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """The files below a folder and their state, in order; files that vanish meanwhile are left out."""
+    """The files below a folder and their state, in order; what vanishes meanwhile is left out."""
     for path in sorted(folder.rglob("*")):
         try:
             if not path.is_dir():
@@ -199,7 +213,7 @@ def _collect_xorbs(store: Store, done: Collected) -> None:
         if not alone:
             done.xorbs_kept = size
             return
-        # First the id: were this interrupted, clients would still not count on pieces that are gone.
+        # First the id: if this is interrupted, clients still count on nothing that is gone.
         store.database.set_meta("instance", secrets.token_hex(8))
         for path, _ in xorbs:
             path.unlink(missing_ok=True)
@@ -234,7 +248,7 @@ def _batches(items: Iterable[Path], size: int) -> Iterator[list[Path]]:
 
 
 def reset(root: Path) -> None:
-    """Remove all that the Hub of this directory keeps; what is left is an empty one with a new id."""
+    """Remove all that the Hub keeps here; what is left is an empty one with a new id."""
     if not (root / "hub.db").exists():
         raise no_hub(root)
     with without_server(root) as alone:

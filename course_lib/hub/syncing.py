@@ -1,8 +1,9 @@
 """`course hub sync`: a copy of repositories of another Hub, the real one or a classroom's.
 
-Each branch and tag becomes one commit here with exactly the files it has there; what lies between is not copied. A
-second sync asks for the refs, and only for what changed. Large files are kept while they come, so that an interrupted
-sync goes on where it stopped, and every file is checked against the id that the other Hub gave for it.
+Each branch and tag becomes one commit here with exactly the files it has there; what lies between
+is not copied. A second sync asks for the refs, and only for what changed. Large files are kept
+while they come, so that an interrupted sync goes on where it stopped, and every file is checked
+against the id that the other Hub gave for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from course_lib.hub.application import take_over
 from course_lib.hub.auth import OWNER
 from course_lib.hub.downloading import Downloader, Wanted
 from course_lib.hub.errors import HubError, conflict
@@ -47,10 +50,11 @@ def sync_repo(
     token: str | None = None,
     revision: str | None = None,
 ) -> Synced:
-    """Copy `name` (`ann/bert`, `datasets/ann/reviews`) from the Hub at `upstream` with its branches and tags.
+    """Copy `name` (`ann/bert`, `datasets/ann/reviews`) with its branches and tags from `upstream`.
 
-    With `revision` only that branch or tag is copied; a commit becomes a tag named by its first characters. Here,
-    branches and tags that the other Hub does not have stay, and so does the history of those that are replaced.
+    With `revision` only that branch or tag is copied; a commit becomes a tag named by its first
+    characters. Here, branches and tags that the other Hub does not have stay, and so does the
+    history of those that are replaced.
     """
     with _alone(store), explained(upstream, name):
         source = Source(upstream, name, token)
@@ -91,6 +95,7 @@ class _Mirror:
                 self._tag(repo, ref.removeprefix(TAGS), commit)
             if self.store.refs(repo).get(ref) != before:
                 self.done.changed.append(ref.split("/", 2)[2])
+        take_over(self.store, repo.id, self.source.asked)
         return self.done
 
     def _wanted(self, revision: str | None) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""CSV, TSV, JSON and JSON Lines files as Parquet: one type for each column, found out and checked once.
+"""CSV, TSV, JSON and JSON Lines as Parquet: one type for each column, checked once.
 
-`load_dataset` then needs to guess nothing, streams by ranges, and one configuration may be made from files of
-several formats. Dates stay the text they are, as `load_dataset` on a CSV would leave them.
+`load_dataset` then needs to guess nothing, streams by ranges, and one configuration may be made
+from files of several formats. Dates stay the text they are, as `load_dataset` on a CSV would
+leave them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def check_parquet(files: Sequence[Path]) -> None:
 
 
 def read(files: Sequence[Path]) -> pa.Table:
-    """All rows of `files`, which must have the same columns (a number may be whole in one of them)."""
+    """All rows of `files`, which must have the same columns; whole numbers fit among others."""
     import pyarrow as pa
 
     tables = [_read(path) for path in files]
@@ -95,7 +96,7 @@ def _read(path: Path) -> pa.Table:
 
 
 def _checked(path: Path, table: pa.Table) -> pa.Table:
-    """Columns with names of their own; the nameless first one of a saved index gets pandas' name."""
+    """Columns with names of their own; the nameless one of a saved index gets pandas' name."""
     names = [name or f"Unnamed: {place}" for place, name in enumerate(table.column_names)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -1,4 +1,4 @@
-"""Another Hub, read through the real client: the classroom's Course Hub, a mirror, the public Hub."""
+"""Another Hub, read through the real client: a classroom's, a mirror, the public one."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Source:
         self.repo_id = parse_repo_id(self.asked.kind, info.id)
 
     def _find(self, name: str) -> tuple[RepoId, object]:
-        """The repository's id as it was asked for, with its kind, and what the other Hub says of it."""
+        """The id as it was asked for, with its kind, and what the other Hub says of it."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         first, _, rest = name.partition("/")

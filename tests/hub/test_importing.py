@@ -1,10 +1,12 @@
 """Files of this machine as models, data sets and metrics; and out again."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 from course_lib.hub import cards
+from course_lib.hub.application import Hub
 from course_lib.hub.errors import HubError
 from course_lib.hub.exporting import export_repo, locate
 from course_lib.hub.importing import import_repo
@@ -396,3 +399,41 @@ def test_the_clients_open_what_was_imported_while_the_server_runs(server, write)
         "folder": {"train": 2},
         "metric": {"length": 2.0},
     }
+
+
+# -- beside the stand-ins --------------------------------------------------------------------------
+
+
+class Zoo:
+    """A catalogue of one model, which counts how often it is made."""
+
+    def __init__(self) -> None:
+        self.entry = SimpleNamespace(
+            repo_id=parse_repo_id("model", "ann/bert"), aliases=[], summary={}, created_at=0
+        )
+        self.made = 0
+
+    def listing(self, kind: str) -> list:
+        return [self.entry] if kind == "model" else []
+
+    def assemble(self, repo_id, store: Store) -> None:
+        self.made += 1
+        store.create_repo(repo_id, author="learner")
+
+
+def test_what_was_imported_is_not_taken_for_a_stand_in(store, write):
+    zoo = Zoo()
+    hub = Hub(store, zoo)  # a server that was running before
+    import_repo(store, "model", "ann/bert", [write("config.json", "{}")])
+    for running in (hub, Hub(store, zoo)):
+        repo = asyncio.run(running.find_repo(zoo.entry.repo_id))
+        assert "config.json" in dict(store.trees.files(store.resolve(repo, "main").tree))
+    assert zoo.made == 0
+
+
+def test_a_stand_in_is_made_once_by_whoever_is_first(store):
+    zoo = Zoo()
+    server, command = Hub(store, zoo), Hub(Store(store.root), zoo)
+    for hub in (command, server, command):
+        assert asyncio.run(hub.find_repo(zoo.entry.repo_id))
+    assert zoo.made == 1

@@ -148,7 +148,7 @@ def test_what_does_not_belong_is_found_and_leftovers_are_noted(store):
     store.blobs.put(b"unused")
     report = check(store)
     assert report.is_ok
-    assert any("1 temporary file (2.0 kB)" in note for note in report.notes)
+    assert any("1 unfinished file (2.0 kB)" in note for note in report.notes)
     assert any("1 blob (6 bytes) that no commit refers to" in note for note in report.notes)
 
 
