@@ -94,7 +94,9 @@ class TreeEditor:
         for part in folders:
             if (node := self._open(node, part)) is None:
                 return None
-        return node.entries.get(name) or (Folder("", "") if name in node.open else None)
+        if (changed := node.open.get(name)) and not changed.is_empty():
+            return Folder("", "")
+        return node.entries.get(name)
 
     def put(self, path: str, file: File) -> None:
         *folders, name = path.split("/")
@@ -105,6 +107,8 @@ class TreeEditor:
                     f"Cannot add {shown(path)}: {shown('/'.join(folders[: depth + 1]))} is a file."
                 )
             node = self._open(node, part) or node.open.setdefault(part, _Node({}))
+        if (changed := node.open.get(name)) and changed.is_empty():
+            del node.open[name]  # its last file was deleted: the name is free
         if name in node.open or isinstance(node.entries.get(name), Folder):
             raise bad_request(f"Cannot add {shown(path)}: it is a folder.")
         node.entries[name] = file
