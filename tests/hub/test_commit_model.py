@@ -1,10 +1,10 @@
-"""Commits against a model of them: whatever the operations, the repository is what a dictionary says."""
+"""Commits against a model of them: the repository is what a dictionary would be."""
 
 import base64
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from course_lib.hub.integrity import check
@@ -62,9 +62,16 @@ def applied(files: dict[str, bytes], operations: list[tuple]) -> dict[str, bytes
     return files
 
 
+MADE = ("file", "a/b", b"1")
+
+
+@example(commits=[[MADE], [("deletedFile", "a/b"), ("file", "a", b"1")]])
+@example(commits=[[MADE], [("deletedFile", "a/b"), ("deletedFolder", "a")]])
+@example(commits=[[MADE, ("deletedFile", "a/b"), ("deletedFolder", "a")]])
+@example(commits=[[MADE], [("copyFile", "a/b/c", "a/b")]])
 @given(commits=st.lists(st.lists(OPERATIONS, max_size=6), max_size=4))
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_repository_is_what_its_commits_made_of_it(hub, commits):
     hub.store.delete_repo(REPO) if hub.store.find_repo(REPO) else None
