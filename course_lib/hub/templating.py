@@ -94,7 +94,7 @@ def size(number: int) -> str:
     unit = next(units)
     while value >= 999.5 and (larger := next(units, None)):
         value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if value >= 99.5 else f"{value:.1f} {unit}"
+    return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.1f} {unit}"
 
 
 def amount(number: int) -> str:
