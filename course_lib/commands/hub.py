@@ -1,4 +1,4 @@
-"""`course hub`: serve, fill and inspect the Course Hub. What each subcommand does is in hub_tasks."""
+"""`course hub`: serve, fill and inspect the Course Hub; hub_tasks does what is described here."""
 
 import argparse
 import math
@@ -152,7 +152,7 @@ def _status(commands: argparse._SubParsersAction) -> None:
         commands,
         "status",
         "is it running, where, and how large is it?",
-        "Say whether the Hub runs, and what its data takes. The exit status is 0 if it runs, else 3.",
+        "Say whether the Hub runs, and what its data takes. The exit status is 0 if it runs, or 3.",
         "  course hub status --json | jq .url",
     )
     _add_json(parser)
@@ -229,10 +229,10 @@ def _sync(commands: argparse._SubParsersAction) -> None:
         "sync",
         "copy repositories from another Hub",
         """\
-Copy models and data sets with their branches and tags from another Hub: a classroom's, a mirror, the
-public one. Each branch and tag becomes one commit with the files it has there. Run it again to get
-what changed, or after an interruption: it goes on where it stopped. Branches and tags that only this
-Hub has stay; what a branch held before stays in its history.
+Copy models and data sets with their branches and tags from another Hub: a classroom's, a mirror,
+the public one. Each branch and tag becomes one commit with the files it has there. Run it again to
+get what changed, or after an interruption: it goes on where it stopped. Branches and tags that only
+this Hub has stay; what a branch held before stays in its history.
 """,
         "  course hub sync ann/bert datasets/ann/reviews --from http://192.168.1.20:8900\n"
         "  course hub sync nyu-mll/glue --from https://huggingface.co --revision main",
@@ -269,9 +269,9 @@ def _check(commands: argparse._SubParsersAction) -> None:
         "check",
         "verify every file and every reference",
         """\
-Read all that the Hub keeps and verify it: every file against its hash, every branch, tag, commit and
-folder against its id. The exit status is 0 if all is well, 1 if something is damaged; every damage
-is named. The Hub may run meanwhile.
+Read all that the Hub keeps and verify it: every file against its hash, every branch, tag, commit
+and folder against its id. The exit status is 0 if all is well, 1 if something is damaged; every
+damage is named. The Hub may run meanwhile.
 """,
         "  course hub check",
     )
@@ -301,8 +301,8 @@ def _reset(commands: argparse._SubParsersAction) -> None:
         "reset",
         "delete all that it holds and start over",
         """\
-Delete every repository, token and upload of the Hub, for good. It must be stopped. It asks before it
-does so. Stand-ins come back on first use.
+Delete every repository, token and upload of the Hub, for good. It must be stopped. It asks before
+it does so. Stand-ins come back on first use.
 """,
         "  course hub stop && course hub reset",
     )

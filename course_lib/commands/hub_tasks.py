@@ -1,7 +1,9 @@
-"""What the subcommands of `course hub` do: each takes the parsed arguments and returns an exit status."""
+"""What `course hub` does: each task takes the parsed arguments and returns an exit status.
+
+Here are those around the server; hub_contents has those that bring, take and mind its contents.
+"""
 
 import argparse
-import asyncio
 import json
 import shlex
 import sys
@@ -10,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from course_lib.commands import hub_contents
 from course_lib.commands.errors import UserError
 from course_lib.commands.terminal import Style
 from course_lib.hub import client
 
 if TYPE_CHECKING:
-    from course_lib.hub.application import Catalogue
     from course_lib.hub.store import Repo, Store
 
 NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
@@ -37,17 +39,8 @@ def serve(args: argparse.Namespace, root: Path) -> int:
     from course_lib.hub import server
 
     return server.serve(
-        root, args.host, args.port, args.idle, catalogue(args.no_zoo), args.students
+        root, args.host, args.port, args.idle, hub_contents.catalogue(args.no_zoo), args.students
     )
-
-
-def catalogue(no_zoo: bool = False) -> "Catalogue | None":
-    """The stand-ins, which the Hub can list without the extra `offline` but not make."""
-    if no_zoo:
-        return None
-    from course_lib.zoo.catalogue import Catalogue
-
-    return Catalogue()
 
 
 def start(args: argparse.Namespace, root: Path) -> int:
@@ -117,7 +110,7 @@ def status(args: argparse.Namespace, root: Path) -> int:
         sizes["database"] = sum(
             path.stat().st_size for path in root.glob("hub.db*") if path.is_file()
         )
-        for repo in _open(root).repos():
+        for repo in hub_contents.open_hub(root).repos():
             counts[repo.id.plural] = counts.get(repo.id.plural, 0) + 1
     if args.json:
         found = {"running": info is not None, "root": str(root), "repositories": counts}
@@ -144,10 +137,10 @@ def list_(args: argparse.Namespace, root: Path) -> int:
     kinds = [args.kind[:-1]] if args.kind else ["model", "dataset", "space"]
     rows = []
     if (root / "hub.db").exists():
-        store = _open(root)
+        store = hub_contents.open_hub(root)
         rows = [_row(store, repo) for kind in kinds for repo in store.repos(kind)]
     made = {(row["kind"], row["id"]) for row in rows}
-    zoo = catalogue(args.no_zoo)
+    zoo = hub_contents.catalogue(args.no_zoo)
     for entry in [entry for kind in kinds for entry in zoo.listing(kind)] if zoo else []:
         if (entry.repo_id.kind, entry.repo_id.full) not in made:
             rows.append({"kind": entry.repo_id.kind, "id": entry.repo_id.full, "made": False})
@@ -183,185 +176,17 @@ def _row(store: "Store", repo: "Repo") -> dict[str, Any]:
     }
 
 
-def _open(root: Path) -> "Store":
-    from course_lib.hub.maintenance import open_store
-
-    return open_store(root)
-
-
-# -- in and out ------------------------------------------------------------------------------------
-
-
-def import_(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.importing import import_repo
-    from course_lib.hub.maintenance import command_store
-    from course_lib.hub.progress import count_text, size_text
-
-    done = import_repo(command_store(root), args.kind, args.id, args.paths, args.config, args.split)
-    files = count_text(done.files, "file")
-    print(f"Imported {files} ({size_text(done.size)}) into {done.repo.prefix}{done.repo.full}.")
-    for config, splits in done.splits.items():
-        print(f"  configuration {config}: {', '.join(splits)}")
-    for note in done.notes:
-        print(f"  {note}")
-    info = client.find(root)
-    print(f"See it at {info.url}{done.repo.url_path}" if info else f"It is in {root}.")
-    return 0
-
-
-def export(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.exporting import export_repo
-    from course_lib.hub.progress import count_text, size_text
-
-    store = _open(root)
-    repo = _find(store, root, args)
-    commit, files, size = export_repo(store, repo, args.folder, args.revision, args.overwrite)
-    what = f"{count_text(files, 'file')} ({size_text(size)})"
-    print(f"Wrote {what} of {repo.id.full} at {commit.oid[:8]} into {args.folder}.")
-    return 0
-
-
-def _find(store: "Store", root: Path, args: argparse.Namespace) -> "Repo":
-    """The repository that `args.id` means; a stand-in is made first."""
-    from course_lib.hub.errors import HubError
-    from course_lib.hub.exporting import locate
-
-    try:
-        return locate(store, args.id)
-    except HubError as error:
-        if error.status != 404:
-            raise
-        _make_stand_ins(store, root, args)
-    return locate(store, args.id)
-
-
-def _make_stand_ins(store: "Store", root: Path, args: argparse.Namespace) -> None:
-    """Have those made that `args.id` may mean; by the server if it runs, so that no two make one."""
-    from course_lib.hub.application import Hub
-    from course_lib.hub.names import KINDS, parse_repo_id
-
-    info, zoo = client.find(root), catalogue(args.no_zoo)
-    for kind in KINDS:
-        repo_id = parse_repo_id(kind, args.id.removeprefix(kind + "s/"))
-        if info:
-            url = f"{info.url}/api/{repo_id.plural}/{repo_id.full}"
-            client.ask(url, token=info.read_token, timeout=600)
-        elif zoo:
-            asyncio.run(Hub(store, zoo).find_repo(repo_id))
-
-
-def sync(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.maintenance import command_store
-    from course_lib.hub.progress import count_text, size_text
-    from course_lib.hub.syncing import sync_repo
-
-    store = command_store(root)
-    for name in args.ids:
-        done = sync_repo(store, name, args.upstream, args.token, args.revision)
-        refs = count_text(done.refs, "branch or tag", "branches and tags")
-        if done.changed:
-            files = f"{count_text(done.files, 'file')} ({size_text(done.size)})"
-            print(f"{done.repo.full}: {', '.join(done.changed)} changed, {files} came.")
-        else:
-            print(f"{done.repo.full}: nothing new in {refs}.")
-        for note in done.notes:
-            print(f"  {note}")
-    return 0
-
-
-# -- care ------------------------------------------------------------------------------------------
-
-
-def check(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub import integrity
-    from course_lib.hub.progress import count_text, size_text
-
-    report = integrity.check(_open(root))
-    if args.json:
-        found = {"ok": report.is_ok, "counts": report.counts}
-        print(json.dumps(found | {"problems": report.problems, "notes": report.notes}, indent=2))
-        return 0 if report.is_ok else 1
-    style = Style.of()
-    counts = report.counts
-    singular = {"branches": "branch"}
-    parts = [
-        count_text(counts[name], singular.get(name, name[:-1]), name)
-        for name in ("models", "datasets", "spaces", "refs", "commits", "folders", "files", "blobs")
-        if counts[name]
-    ]
-    print(f"Checked {', '.join(parts) or 'an empty Hub'} ({size_text(counts['bytes'])}).")
-    for note in report.notes:
-        print(f"  {note}")
-    if report.is_ok:
-        print(style.green("All is well: every file and every reference is what it should be."))
-        return 0
-    print(style.red(f"{count_text(len(report.problems), 'problem')}:"))
-    for problem in report.problems:
-        print(f"  {problem}")
-    print("Bring damaged repositories back with `course hub import` or `course hub sync`.")
-    return 1
-
-
-def gc(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub import maintenance
-    from course_lib.hub.progress import count_text, size_text
-
-    done = maintenance.gc(_open(root), args.grace)
-    parts = [
-        count_text(done.blobs, "blob"),
-        count_text(done.folders, "folder"),
-        count_text(done.temporary, "temporary file"),
-        count_text(done.xorbs, "upload piece"),
-    ]
-    print(f"Freed {size_text(done.size)}: {', '.join(parts)}.")
-    if done.xorbs_kept:
-        pieces = size_text(done.xorbs_kept)
-        print(f"{pieces} of upload pieces stay while the Hub runs: stop it and run this again.")
-    if done.busy:
-        print("The database was busy and keeps its size: run this again later.")
-    return 0
-
-
-def reset(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub import maintenance
-
-    repos = _repos_or_unknown(root)
-    if not args.yes:
-        if not sys.stdin.isatty():
-            raise UserError(f"This deletes {repos} in {root}: add --yes if you mean it.", code=2)
-        answer = input(f"Delete {repos} in {root}, for good? Type yes: ")
-        if answer.strip().lower() != "yes":
-            print("Nothing was deleted.")
-            return 1
-    maintenance.reset(root)
-    print(f"The Course Hub in {root} is empty now.")
-    return 0
-
-
-def _repos_or_unknown(root: Path) -> str:
-    """What there is to lose, as far as it can be read: a damaged Hub can be reset too."""
-    from course_lib.hub.errors import HubError
-    from course_lib.hub.progress import count_text
-
-    try:
-        return count_text(len(_open(root).repos()), "repository", "repositories")
-    except HubError as error:
-        if error.status == 404:
-            raise
-        return "a Hub that cannot be read"
-
-
 TASKS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "serve": serve,
     "start": start,
     "stop": stop,
     "status": status,
     "list": list_,
-    "import": import_,
-    "export": export,
-    "sync": sync,
+    "import": hub_contents.import_,
+    "export": hub_contents.export,
+    "sync": hub_contents.sync,
     "env": env,
-    "check": check,
-    "gc": gc,
-    "reset": reset,
+    "check": hub_contents.check,
+    "gc": hub_contents.gc,
+    "reset": hub_contents.reset,
 }

@@ -8,24 +8,31 @@ import shutil
 from pathlib import Path
 
 from course_lib.hub.errors import HubError, bad_request
-from course_lib.hub.names import KINDS, parse_repo_id, shown
+from course_lib.hub.names import KINDS, RepoId, parse_repo_id, shown
 from course_lib.hub.objects import File
 from course_lib.hub.progress import bar
 from course_lib.hub.store import Commit, Repo, Store
 
 
+def meant_by(text: str) -> list[RepoId]:
+    """The ids that `ann/bert` or `datasets/ann/bert` may mean."""
+    first, _, rest = text.partition("/")
+    for kind in KINDS if rest else ():
+        if first == kind + "s":
+            return [parse_repo_id(kind, rest)]
+    return [parse_repo_id(kind, text) for kind in KINDS]
+
+
 def locate(store: Store, text: str) -> Repo:
     """The repository meant by `ann/bert`, or `datasets/ann/bert` where several share the name."""
-    first, _, rest = text.partition("/")
-    kinds = [kind for kind in KINDS if first == kind + "s"] if rest else []
-    name = rest if kinds else text
-    ids = [parse_repo_id(kind, name) for kind in kinds or KINDS]
+    ids = meant_by(text)
     found = [repo for repo_id in ids if (repo := store.find_repo(repo_id))]
     if not found:
-        raise HubError(404, f"This Hub has no {' or '.join(kinds or KINDS)} named {shown(name)}.")
+        kinds = " or ".join(repo_id.kind for repo_id in ids)
+        raise HubError(404, f"This Hub has no {kinds} named {shown(ids[0].full)}.")
     if len(found) > 1:
         choices = " or ".join(f"{repo.id.plural}/{repo.id.full}" for repo in found)
-        raise bad_request(f"{shown(name)} is more than one thing: say {choices}.")
+        raise bad_request(f"{shown(text)} is more than one thing: say {choices}.")
     return found[0]
 
 

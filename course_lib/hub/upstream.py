@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from course_lib.hub.downloading import Wanted, http_library
 from course_lib.hub.errors import HubError, bad_request
-from course_lib.hub.names import KINDS, RepoId, check_path, parse_repo_id, shown
+from course_lib.hub.exporting import meant_by
+from course_lib.hub.names import RepoId, check_path, parse_repo_id, shown
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -70,15 +71,14 @@ class Source:
         """The id as it was asked for, with its kind, and what the other Hub says of it."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
-        first, _, rest = name.partition("/")
-        named = [kind for kind in KINDS if first == kind + "s"] if rest else []
+        ids = meant_by(name)
         found = []
-        for kind in named or ["model", "dataset"]:
-            repo_id = parse_repo_id(kind, rest if named else name)
+        for repo_id in ids if len(ids) == 1 else ids[:2]:  # Spaces only by their full name
             try:
-                found.append((repo_id, self.api.repo_info(repo_id.full, repo_type=kind)))
+                info = self.api.repo_info(repo_id.full, repo_type=repo_id.kind)
             except RepositoryNotFoundError:
                 continue
+            found.append((repo_id, info))
         if not found:
             raise HubError(404, _missing(self.url, name))
         if len(found) > 1:
