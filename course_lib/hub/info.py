@@ -63,10 +63,7 @@ def _index(call: Call, start: int, size: int) -> Response:
         sort=call.query.get("sort", SORTS[0]),
     )
     named, full = _named(call), call.flag("full")
-    leave_out = set()
-    if not named:
-        leave_out |= set() if full or call.flag("cardData") else {"cardData"}
-        leave_out |= set() if call.flag("config") else {"config"}
+    leave_out = set() if named else _not_asked_for(call, full)
     bodies = []
     for item in found[start : start + size]:
         commit = call.store.resolve(item.repo, "main") if item.repo else None
@@ -75,6 +72,16 @@ def _index(call: Call, start: int, size: int) -> Response:
             body["siblings"] = siblings(call.store, commit)
         bodies.append({key: value for key, value in body.items() if key not in leave_out})
     return page(call, bodies, start, more=len(found) > start + size)
+
+
+def _not_asked_for(call: Call, full: bool) -> set[str]:
+    """Keys that a list's items have only on request."""
+    names = set() if call.flag("config") else {"config"}
+    if not full:
+        names |= set() if call.flag("cardData") else {"cardData"}
+        if call.kind != "dataset":
+            names |= {"author", "disabled", "gated", "lastModified", "sha"}
+    return names
 
 
 @routes.add("GET", "/api/{kinds}-tags-by-type")

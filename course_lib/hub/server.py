@@ -33,7 +33,7 @@ log = logging.getLogger("course_lib.hub")
 MODULES = (
     "content login device repos absent info files refs discussions uploads lfs xet pages".split()
 )
-MACHINE = "machine"  # the label of the two tokens that each start makes anew
+MACHINE = "course-hub"  # the label of the two tokens that each start makes anew
 STOP_SECONDS = 10  # that requests have to end when the server is told to stop
 KEEP_ALIVE = 75  # seconds; longer than clients keep a connection, so that they close it first
 

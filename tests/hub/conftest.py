@@ -160,6 +160,9 @@ class Server:
             "HF_HOME": str(home / "hf"),
             "HOME": str(home),
             "USERPROFILE": str(home),
+            # Neither is about this Hub: both would ask a public server.
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             **more,
         }
 

@@ -32,7 +32,7 @@ bodies = st.sampled_from(
 )  # fmt: skip
 queries = st.sampled_from(
     ["", "?", "?limit=0", "?limit=-1", "?cursor=99999999999999", "?expand=x&recursive=true", "?&=&",
-     "?expand=true&recursive=1&limit=2", "?search=%ff&filter=%00&author=..", "?sort=%00", "?%00=%0a"]
+     "?expand=true&recursive=1&limit=2", "?search=%ff&filter=%00&author=..", "?sort=%00"]
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the API says of repositories: info, lists, folders, refs, history, and what it does not do."""
+"""What the API says of repositories: info, lists, folders, refs, history; and what it does not."""
 
 import pytest
 
