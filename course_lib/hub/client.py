@@ -1,4 +1,4 @@
-"""Finds, starts and stops the one Course Hub of this machine; the standard library and filelock do."""
+"""Finds, starts and stops the one Course Hub of this machine, with nothing but filelock."""
 
 from __future__ import annotations
 
@@ -234,19 +234,34 @@ def _lock(folder: Path, waiting: Waiting) -> Iterator[None]:
 
 
 def _find_patiently(folder: Path, waiting: Waiting) -> HubInfo | None:
-    """Like `find`, but a Hub whose process lives is given time: two on one folder must not be."""
+    """Like `find`, but a Hub that is starting, busy or being repaired is given time."""
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
-        info, last = find(folder), _read_info(folder)
-        if info is not None or last is None or not process.is_hub(last.pid):
+        info = find(folder)
+        if info is not None or not _is_served(folder):
             return info
         if time.monotonic() > deadline:
+            last = _read_info(folder)
+            which = f" (process {last.pid}, {last.url})" if last else ""
             raise HubStartError(
-                f"The Course Hub (process {last.pid}, {last.url}) runs but does not answer. "
+                f"The Course Hub{which} runs but does not answer. "
                 "End it with `course hub stop` and try again."
             )
         waiting.say("The Course Hub is busy")
         time.sleep(0.1)
+
+
+def _is_served(folder: Path) -> bool:
+    """True if a process holds the lock of this data directory, answering or not."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / "serve.lock")  # as in server.py
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _start(folder: Path, port: int | None, idle: float, waiting: Waiting) -> HubInfo:
@@ -258,6 +273,8 @@ def _start(folder: Path, port: int | None, idle: float, waiting: Waiting) -> Hub
         try:
             info = process.launch(command, folder, lambda: find(folder), waiting)
         except HubStartError:
+            if (info := _find_patiently(folder, waiting)) is not None:
+                return info  # one that was started by hand came first
             if candidate == 0 or process.is_free(candidate):
                 raise
             continue  # another program took the port in between

@@ -100,7 +100,8 @@ class RemoteHub:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        serve = {"target": self.server.serve_forever, "args": (0.02,), "daemon": True}
+        threading.Thread(**serve).start()
 
     def answer(self, path: str, token: str | None) -> tuple[int, object]:
         if path == "/api/whoami-v2":

@@ -5,6 +5,7 @@ is `stubborn` when asked to end, `foreign` (its hub.json names another instance)
 """
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -55,6 +56,11 @@ def main() -> None:
     if MODE == "dies":
         print("first line of the log")
         sys.exit("the disk is full")
+    lock = (args.root / "serve.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("a Hub runs here already")
     if MODE == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if MODE == "slow":

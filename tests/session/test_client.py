@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -228,6 +229,37 @@ def test_a_busy_hub_is_waited_for_not_doubled(
     finally:
         os.kill(info.pid, signal.SIGCONT)
     assert len(starts(fake_hub)) == 1
+
+
+def test_a_hub_that_somebody_starts_by_hand_is_waited_for(
+    fake_hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_hub.mkdir(parents=True)
+    monkeypatch.setenv("FAKE_HUB", "slow")
+    command = process.serve_command(fake_hub, 0, 900)
+    with subprocess.Popen(command) as by_hand:
+        while not (fake_hub / "serve.lock").exists():
+            time.sleep(0.01)
+        monkeypatch.delenv("FAKE_HUB")
+        assert client.ensure().pid == by_hand.pid
+        client.stop()
+    assert len(starts(fake_hub)) == 1
+
+
+def test_one_by_hand_that_comes_first(fake_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had the folder's lock before ours, and answers only after ours has given up."""
+    fake_hub.mkdir(parents=True)
+    really, asked = client._is_served, iter([False])  # nobody had the lock a moment ago
+    monkeypatch.setattr(
+        client, "_is_served", lambda root: next(asked, None) is None and really(root)
+    )
+    monkeypatch.setenv("FAKE_HUB", "slow")
+    with subprocess.Popen(process.serve_command(fake_hub, 0, 900)) as by_hand:
+        while not (fake_hub / "serve.lock").exists():
+            time.sleep(0.01)
+        assert client.ensure().pid == by_hand.pid
+        client.stop()
+    assert len(starts(fake_hub)) == 2
 
 
 def test_progress_only_when_it_takes_long(fake_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
