@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
+from course_lib.hub.blobs import CHUNK
 from course_lib.hub.errors import HubError
 from course_lib.hub.maintenance import PARTIAL
 from course_lib.hub.objects import Blob, File, blob_oid
@@ -42,6 +46,13 @@ class Wanted:
     sha256: str | None  # of large files
 
 
+class _Whole(NamedTuple):
+    """A file that is ready to become a blob, as a sealed `BlobWriter` is."""
+
+    blob: Blob
+    name: str
+
+
 class Downloader:
     """Brings files here. `files` and `size` say what had to be downloaded."""
 
@@ -61,7 +72,7 @@ class Downloader:
         missing = {wanted[path] for path, blob in contents.items() if blob is None}
         by_id = {(file.oid, file.sha256): file for file in missing}  # one that lies at two paths
         sizes = [file.size for file in by_id.values()]
-        check_space(self.store, sum(sizes) + max(sizes, default=0))
+        check_space(self.store, sum(sizes))
         self.partial.mkdir(exist_ok=True)
         with bar("Downloading", sum(sizes)) as progress, ThreadPoolExecutor(WORKERS) as pool:
             self._progress = progress
@@ -92,31 +103,34 @@ class Downloader:
                 writer.write(piece)
             blob = writer.seal(size=file.size)
             with Path(writer.name).open("rb") as content:
-                found = blob_oid(file.size, iter(lambda: content.read(1 << 20), b""))
+                found = blob_oid(file.size, iter(lambda: content.read(CHUNK), b""))
             if found != file.oid:
                 raise self._altered(file)
             self.store.blobs.publish([writer])
             return blob
 
     def _fetch_large(self, file: Wanted) -> Blob:
-        """Into a file that stays when the download breaks off, and from there into the store."""
+        """Into a file that stays when the download breaks off; once whole it becomes the blob."""
         part = self.partial / file.sha256
         if part.exists() and part.stat().st_size > file.size:
             part.unlink()
-        with part.open("ab") as output:
-            self._progress.update(output.tell())
+        digest = hashlib.sha256()
+        with part.open("a+b") as output:
+            output.seek(0)
+            while piece := output.read(CHUNK):  # what came before
+                digest.update(piece)
+                self._progress.update(len(piece))
             for piece in self._pieces(file, output.tell()):
+                digest.update(piece)
                 output.write(piece)
-        with self.store.blobs.writer() as writer, part.open("rb") as content:
-            while piece := content.read(1 << 20):
-                writer.write(piece)
-            try:
-                blob = writer.finish(file.sha256, file.size)
-            except HubError as error:
-                part.unlink()  # nothing to go on from
-                raise self._altered(file) from error
-        part.unlink()
-        return blob
+            output.flush()
+            os.fsync(output.fileno())
+        if digest.hexdigest() != file.sha256:
+            part.unlink()  # nothing to go on from
+            raise self._altered(file)
+        whole = _Whole(Blob(file.sha256, file.size), str(part))
+        self.store.blobs.publish([whole])
+        return whole.blob
 
     def _pieces(self, file: Wanted, start: int) -> Iterator[bytes]:
         """The bytes of a file from `start` on; a broken connection is made anew."""
@@ -155,7 +169,7 @@ class Downloader:
             hf_raise_for_status(response)
             skip = start if response.status_code == 200 else 0  # a server without ranges
             left = file.size - start
-            for piece in response.iter_bytes(1 << 20):
+            for piece in response.iter_bytes(CHUNK):
                 if skip:
                     piece, skip = piece[skip:], max(0, skip - len(piece))
                 if len(piece) > left:
