@@ -1,6 +1,8 @@
 """What `check` finds, what `gc` keeps and removes, what `reset` leaves."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from course_lib.hub.auth import Tokens
 from course_lib.hub.errors import HubError
 from course_lib.hub.integrity import check
-from course_lib.hub.maintenance import gc, open_store, reset
+from course_lib.hub.maintenance import gc, open_store, present, reset
 from course_lib.hub.names import parse_repo_id
 from course_lib.hub.objects import File
 from course_lib.hub.store import MAIN, AddFile, DeleteFile, DeleteFolder, Repo, Store
@@ -380,3 +382,43 @@ def test_reset_needs_a_hub(tmp_path):
     with pytest.raises(HubError, match="There is no Course Hub"):
         reset(tmp_path)
     assert (tmp_path / "blobs").is_dir()
+
+
+UPLOAD = """\
+import sys
+from huggingface_hub import HfApi
+
+api = HfApi()
+api.create_repo(sys.argv[1])
+api.upload_file(path_or_fileobj=sys.argv[2], path_in_repo="w.bin", repo_id=sys.argv[1])
+"""
+
+
+def test_the_client_uploads_again_what_gc_removed(run_server, tmp_path):
+    """The client remembers what it sent before: without a new instance id it would leave it out."""
+    content = os.urandom(3_000_000)
+    (tmp_path / "w.bin").write_bytes(content)
+    server = run_server()
+    environment, port = server.environment(), server.url.rpartition(":")[2]
+
+    def upload(name: str, running) -> None:
+        command = [sys.executable, "-c", UPLOAD, name, str(tmp_path / "w.bin")]
+        own = {"HF_ENDPOINT": running.url, "HF_TOKEN": running.write_token}
+        done = subprocess.run(command, env=environment | own, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    upload("learner/first", server)
+    store = Store(server.root)
+    assert list(present(store.root / "xorbs"))  # it came as Xet
+    store.delete_repo(parse_repo_id("model", "learner/first"))
+    assert gc(store, grace=0).xorbs_kept > 0  # the server runs
+    server.process.terminate()
+    server.process.wait(20)
+    done = gc(store, grace=0)
+    assert done.xorbs > 0 and not list(present(store.root / "xorbs"))
+
+    upload("learner/second", run_server(port=int(port)))
+    repo = store.repo(parse_repo_id("model", "learner/second"))
+    file = store.entry(repo, store.resolve(repo, "main"), "w.bin")
+    assert store.blobs.read(file.sha256) == content
+    assert check(store).is_ok
