@@ -28,7 +28,7 @@ from starlette.responses import Response
 
 from course_lib.hub import errors
 from course_lib.hub.answers import Json
-from course_lib.hub.blobs import CHUNK, BlobWriter, sync_folder
+from course_lib.hub.blobs import CHUNK, BlobWriter, sync
 from course_lib.hub.errors import HubError, bad_request
 from course_lib.hub.routing import Call, Routes
 from course_lib.hub.signing import is_signed, sign
@@ -128,7 +128,7 @@ def _keep_xorb(file: BinaryIO, target: Path) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(file.name, target)
     for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
-        sync_folder(folder)
+        sync(folder)
     return new
 
 
