@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from course_lib.hub.answers import Json
 from course_lib.hub.auth import LOGIN_SECONDS
 from course_lib.hub.routing import Call, Routes
+from course_lib.hub.templating import render
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL = 1  # seconds between two questions of a waiting device
+NO_STORE = {"Cache-Control": "no-store"}  # what a shared machine's browser must not keep
 
 routes = Routes()
 
@@ -67,48 +67,11 @@ async def approve(call: Call) -> Response:
     login.token = await run_in_threadpool(
         call.hub.tokens.create, identity.user, identity.role, "hf auth login"
     )
-    return _page(None, f"Logged in as {identity.user}. You can close this page.")
+    return _page("", f"Logged in as {identity.user}. You can close this page.", done=True)
 
 
-NO_STORE = {"Cache-Control": "no-store"}
-HEADERS = {
-    **NO_STORE,
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
-FORM = """
-<form method="post" action="/device">
-<label>Code <input name="code" value="{code}" autocomplete="off" required {code_focus}></label>
-<label>Token <input name="token" type="password" autocomplete="off" required {token_focus}></label>
-<button>Log in</button>
-</form>
-<p>Check that the code is the one that your terminal or notebook shows. <code>course hub env</code>
-prints the token of this machine; in a classroom, take the one you were given.</p>
-"""
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Log in to the Course Hub</title>
-<style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 26rem; margin: 10vh auto;
-       padding: 0 1rem }}
-label, input {{ display: block; width: 100%; box-sizing: border-box }}
-label {{ margin: 1rem 0 }}
-input, button {{ font: inherit; padding: .4rem }}
-</style>
-<h1>Log in to the Course Hub</h1>
-{message}{form}
-</html>
-"""
-
-
-def _page(code: str | None, message: str = "", status: int = 200) -> Response:
-    """The page: with a code (empty if not known yet) a form to fill in, without one the end."""
-    form = ""
-    if code is not None:
-        focus = {"code_focus": "" if code else "autofocus", "token_focus": "autofocus" * bool(code)}
-        form = FORM.format(code=escape(code), **focus)
-    message = f'<p role="status"><strong>{escape(message)}</strong></p>' if message else ""
-    return HTMLResponse(PAGE.format(message=message, form=form), status, HEADERS)
+def _page(code: str, message: str = "", status: int = 200, done: bool = False) -> Response:
+    """The form with a code, empty if it is not known yet; the end of a login when `done`."""
+    page = render("device.html", status, code=code, message=message, done=done, kind=None)
+    page.headers.update(NO_STORE | {"Referrer-Policy": "no-referrer"})
+    return page
