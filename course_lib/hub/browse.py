@@ -1,4 +1,4 @@
-"""The lists that people browse: what is stored and what the catalogue can make, searched and counted."""
+"""The lists that people browse: what is stored or can be made, searched, filtered, counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository's first page says beside its card: facts, tags, snippets and a data set's first rows."""
+"""What a repository's first page says beside its card: facts, tags, snippets, first rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours for code: Pygments for the few languages that cards and repositories use, plain text otherwise."""
+"""Colours for code: Pygments for the few languages that repositories use, else plain text."""
 
 from __future__ import annotations
 

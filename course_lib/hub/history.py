@@ -33,7 +33,7 @@ class Change:
 
 
 def changes(trees: Trees, old: str | None, new: str) -> Iterator[Change]:
-    """The files that differ between two folders, given by their keys; equal folders are not read."""
+    """The files that differ between two folders, given by key; equal folders are not read."""
     yield from _compare(trees, Folder("", old) if old else None, Folder("", new), "")
 
 
@@ -56,7 +56,7 @@ def _entries(trees: Trees, entry: Entry | None) -> dict[str, Entry]:
 def last_changes(
     store: Store, repo: Repo, commit: Commit, path: str = "", limit: int = 200
 ) -> dict[str, Commit]:
-    """For each name in the folder `path`, the commit that last changed it, as far as `limit` commits tell."""
+    """The commit that last changed each name in the folder `path`, if among the last `limit`."""
     history = store.commits(repo, commit.oid, limit=limit + 1)
     pending = dict(_folder(store.trees, commit, path))
     found: dict[str, Commit] = {}
@@ -76,7 +76,7 @@ def _folder(trees: Trees, commit: Commit, path: str) -> dict[str, Entry]:
 
 
 def line_changes(blobs: BlobStore, change: Change) -> list[tuple[str, str]] | None:
-    """The changed lines with their surroundings as `(mark, line)`; None where that cannot be read or is long.
+    """The changed lines and those around them as `(mark, line)`; None if no text, or too long.
 
     The mark is `+`, `-`, a space, or `@` for a gap.
     """

@@ -1,4 +1,4 @@
-"""The pages for people: what this Hub holds, and every repository with its card, files and history."""
+"""The pages for people: what this Hub holds, and each repository's card, files and history."""
 
 from __future__ import annotations
 

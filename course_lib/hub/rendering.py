@@ -1,4 +1,4 @@
-"""Markdown from strangers, as HTML that cannot act: no script, no style, no form, nothing fetched from outside."""
+"""Markdown from strangers, as HTML that cannot act: no script, no style, nothing from outside."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from course_lib.hub.highlighting import TOKEN_CLASSES, highlight
 MAX_TEXT = 200_000  # characters
 MAX_SECONDS = 1.0
 MAX_TAGS = 30_000
-# The sanitiser's time can grow with (raw tags x all tags), its memory with (styled raw tags x all tags).
+# The sanitiser's time can grow with raw tags x all tags, its memory with styled ones x all tags.
 MAX_TAG_WORK = 20_000_000
 MAX_STYLED_WORK = 200_000
 
 TAGS = set(
-    "a abbr b blockquote br caption center cite code col colgroup dd del details dfn div dl dt em figcaption figure "
-    "h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q rp rt ruby s samp small span strong sub summary sup table "
-    "tbody td tfoot th thead tr tt u ul var wbr".split()
+    "a abbr b blockquote br caption center cite code col colgroup dd del details dfn div dl dt em "
+    "figcaption figure h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q rp rt ruby s samp "
+    "small span strong sub summary sup table tbody td tfoot th thead tr tt u ul var wbr".split()
 )
 # What lies between these tags is dropped with them.
 DROPPED = set(
-    "script style title textarea template noscript iframe noembed noframes object svg math select".split()
+    "script style title textarea template noscript iframe noembed noframes object svg math "
+    "select".split()
 )
 ATTRIBUTES = {
     "*": {"id", "title", "lang", "dir", "align"},
@@ -74,7 +75,7 @@ class Place:
 
 
 def to_html(text: str, place: Place) -> Markup:
-    """`text` as safe HTML; what is too long or too slow to render comes as it was written, with a note."""
+    """`text` as safe HTML; what is too long or too slow comes as it was written, with a note."""
     if len(text) > MAX_TEXT:
         return _as_written(
             text[:MAX_TEXT],
@@ -88,14 +89,14 @@ def to_html(text: str, place: Place) -> Markup:
 
 @lru_cache(maxsize=64)
 def rendered_file(content: Path, place: Place) -> Markup:
-    """A stored Markdown file as safe HTML, without the metadata at its top. Contents never change."""
+    """A stored Markdown file as safe HTML, without the metadata at its top."""
     with content.open("rb") as file:
         text = file.read(4 * MAX_TEXT).decode("utf-8", errors="replace")
     return to_html(split(text)[1], place)
 
 
 def sanitise(html: str, place: Place) -> str:
-    """`html` with only what TAGS and ATTRIBUTES name. This is the gate: everything shown went through it."""
+    """`html` with only what TAGS and ATTRIBUTES name. All that is shown went through here."""
     return nh3.clean(
         html,
         tags=TAGS,
@@ -219,7 +220,7 @@ def _inline_deadline(state: StateInline, _silent: bool) -> bool:
 
 
 def _prepare(state: StateCore) -> None:
-    """Headings one level down (the page's own is the first) with ids; columns aligned by attribute; raw HTML noted."""
+    """Headings with ids and below the page's own; aligned columns; raw HTML noted."""
     raw = state.env["raw"] = []
     slugs: dict[str, int] = {}
     for index, token in enumerate(state.tokens):

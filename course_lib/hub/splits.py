@@ -1,4 +1,4 @@
-"""Which files of a data set are which split of which configuration, as `load_dataset` would take them."""
+"""Which files of a data set are which split of which configuration, as for `load_dataset`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_data(path: str) -> bool:
 
 
 def configurations(card: dict, paths: Iterable[str]) -> dict[str, Splits]:
-    """The configurations that the card declares, or one called `default` made from the files' names."""
+    """The configurations that the card declares, or a `default` one guessed from file names."""
     files = sorted(path for path in paths if is_data(path))
     declared = card.get("configs")
     found = {}
@@ -42,7 +42,7 @@ def configurations(card: dict, paths: Iterable[str]) -> dict[str, Splits]:
 
 
 def _declared(data_files: object, files: list[str]) -> Splits:
-    """`data_files` is a pattern, a list of them, a mapping from splits, or a list of `{split, path}`."""
+    """`data_files` is a pattern, several, a mapping from splits, or a list of `{split, path}`."""
     match data_files:
         case dict():
             pairs = list(data_files.items())

@@ -1,4 +1,4 @@
-"""Pages from templates: the filters that write sizes and dates, the headers that keep scripts out."""
+"""Pages from templates: filters that write sizes and dates, headers that keep scripts out."""
 
 from __future__ import annotations
 
