@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from course_lib.commands.notebooks import notebook_root
 from course_lib.hub import client
 from tests.session.surroundings import plain_environment
 
@@ -17,7 +18,7 @@ GUARD = Path(__file__).with_name("guard")
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[object]:
-    """Runs code with outbound sockets forbidden; fails if anything tried.
+    """Runs code, or a `course` command, with outbound sockets forbidden; fails if anything tried.
 
     Python's sockets are watched in every process, also the Hub's, by an audit hook. Libraries in
     other languages (hf-xet) would go through the proxy that the variables name: it counts visitors.
@@ -28,7 +29,7 @@ def guarded(tmp_path: Path) -> Iterator[object]:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         threading.Thread(target=count_visitors, args=(proxy, visitors), daemon=True).start()
 
-        def run(code: str) -> str:
+        def run(code: str = "", command: tuple[str, ...] = ()) -> str:
             script = tmp_path / "script.py"
             script.write_text(code)
             env = plain_environment() | {
@@ -39,8 +40,9 @@ def guarded(tmp_path: Path) -> Iterator[object]:
             }
             for scheme in ("http", "https", "all"):
                 env[f"{scheme}_proxy"] = env[f"{scheme}_PROXY".upper()] = address
+            words = ("-m", "course_lib.cli", *command) if command else (str(script),)
             done = subprocess.run(
-                [sys.executable, script], env=env, capture_output=True, text=True, timeout=300
+                [sys.executable, *words], env=env, capture_output=True, text=True, timeout=600
             )
             tried = record.read_text() if record.exists() else ""
             assert not tried and not visitors, f"{tried}{visitors}\n{done.stderr}"
@@ -143,3 +145,17 @@ print(evaluate.load("accuracy").compute(predictions=[1, 0], references=[1, 1]))
 def test_the_stand_ins_call_nobody(guarded: object) -> None:
     pytest.importorskip("course_lib.zoo.catalogue", reason="the stand-ins are not there yet")
     assert guarded(STAND_INS).splitlines() == ["POSITIVE", "{'accuracy': 0.5}"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "notebook, command",
+    [
+        ("index.ipynb", ("tour",)),
+        ("chapters/02_using_transformers_pt.ipynb", ("run", "02_using_transformers_pt")),
+    ],
+)
+def test_lessons_call_nobody(guarded: object, notebook: str, command: tuple[str, ...]) -> None:
+    if not (notebook_root() / notebook).is_file():
+        pytest.skip(f"{notebook} is not there yet")
+    guarded(command=command)
