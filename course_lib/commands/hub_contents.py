@@ -122,12 +122,14 @@ def check(args: argparse.Namespace, root: Path) -> int:
         return 0 if report.is_ok else 1
     style = Style.of()
     counts = report.counts
-    parts = [
-        count_text(counts[name], name[:-1])
-        for name in ("models", "datasets", "spaces", "refs", "commits", "folders", "files", "blobs")
-        if counts[name]
+    kinds = ("models", "datasets", "spaces")
+    parts = [count_text(counts[kind], kind[:-1]) for kind in kinds if counts[kind]]
+    parts += [
+        count_text(counts["refs"], "branch or tag", "branches and tags"),
+        count_text(counts["commits"], "commit"),
+        count_text(counts["blobs"], "file"),
     ]
-    print(f"Checked {', '.join(parts) or 'an empty Hub'} ({size_text(counts['bytes'])}).")
+    print(f"Checked {', '.join(parts)} ({size_text(counts['bytes'])}).")
     for note in report.notes:
         print(f"  {note}")
     if report.is_ok:

@@ -6,6 +6,7 @@ Here are those around the server; hub_contents has those that bring, take and mi
 import argparse
 import json
 import shlex
+import sqlite3
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -26,10 +27,14 @@ NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
 def run(args: argparse.Namespace) -> int:
     """Do one subcommand of `course hub`."""
     root = args.root.expanduser().absolute() if args.root else client.hub_root()
+    from course_lib.hub.trees import DamagedError
+
     try:
         return TASKS[args.hub_command](args, root)
-    except client.HubStartError as error:
+    except (client.HubStartError, DamagedError) as error:
         raise UserError(str(error)) from error
+    except sqlite3.Error as error:  # a full disk, or a lock that nobody gives back
+        raise UserError(f"The Hub's database in {root} cannot be used: {error}.") from error
 
 
 # -- the server ------------------------------------------------------------------------------------

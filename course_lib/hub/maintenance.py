@@ -61,17 +61,9 @@ class Collected:
 
 def open_store(root: Path) -> Store:
     """The Hub in a data directory that must exist already."""
-    database = root / "hub.db"
-    if not database.is_file():
+    if not (root / "hub.db").is_file():
         raise no_hub(root)
-    try:
-        return Store(root)
-    except sqlite3.DatabaseError as error:
-        raise HubError(
-            500,
-            f"{database} cannot be read ({error}): restore it from a copy, or start over with "
-            "`course hub reset`.",
-        ) from error
+    return _open(root)
 
 
 def command_store(root: Path) -> Store:
@@ -79,10 +71,23 @@ def command_store(root: Path) -> Store:
 
     Its unfinished files lie apart: a server that starts clears those of the one before it.
     """
-    store = Store(root)
+    store = _open(root)
     store.blobs.temporary = root / PARTIAL
     store.blobs.temporary.mkdir(exist_ok=True)
     return store
+
+
+def _open(root: Path) -> Store:
+    try:
+        return Store(root)
+    except sqlite3.DatabaseError as error:
+        raise HubError(
+            500,
+            f"{root / 'hub.db'} cannot be read ({error}): restore it from a copy, or start over "
+            "with `course hub reset`.",
+        ) from error
+    except RuntimeError as error:  # another version's format
+        raise HubError(500, str(error)) from error
 
 
 def no_hub(root: Path) -> HubError:

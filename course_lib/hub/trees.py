@@ -16,6 +16,10 @@ from course_lib.hub.objects import Entry, File, Folder, dump_tree, load_tree, tr
 CACHED_FOLDERS = 512
 
 
+class DamagedError(RuntimeError):
+    """The database lacks what it refers to."""
+
+
 class Trees:
     """Reads folders by key. They never change, so recent ones are kept in memory."""
 
@@ -32,7 +36,7 @@ class Trees:
                 return self._cache[key]
         row = self.database.one("SELECT data FROM trees WHERE key = ?", key)
         if row is None:
-            raise RuntimeError(
+            raise DamagedError(
                 f"Folder {key[:12]} is missing from the database: run `course hub check`."
             )
         entries = load_tree(row["data"])

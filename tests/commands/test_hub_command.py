@@ -112,7 +112,10 @@ def test_import_list_check_export_gc_reset(hub, table, tmp_path, course_home):
 
     status, out, _ = hub("check")
     assert status == 0
-    assert "Checked 1 model, 1 dataset, 2 refs, 4 commits" in out and "All is well" in out
+    assert (
+        "Checked 1 model, 1 dataset, 2 branches and tags, 4 commits, 4 files (" in out
+        and "All is well" in out
+    )
     assert json.loads(hub("check", "--json")[1])["ok"] is True
 
     status, out, _ = hub("export", "ann/bert", tmp_path / "out")
@@ -163,6 +166,22 @@ def test_damage_is_named_and_ends_with_1(hub, table, course_home):
     assert f"Blob {file.sha256[:12]} is altered" in out and path in out and "1 problem:" in out
     status, out, _ = hub("check", "--json")
     assert status == 1 and path in json.loads(out)["problems"][0]
+
+
+def test_a_damaged_hub_is_no_traceback(hub, table, course_home, tmp_path):
+    hub("import", "dataset", "ann/reviews", table)
+    store = Store(course_home / "hub")
+    with store.database.write() as connection:
+        connection.execute("DELETE FROM trees")
+    for arguments in (("list", "--no-zoo"), ("export", "ann/reviews", tmp_path / "out"), ("gc",)):
+        status, _, err = hub(*arguments)
+        assert status == 1 and one_line(err) and "course hub check" in err
+    assert hub("check")[0] == 1
+    store.database.set_meta("version", "99")
+    status, _, err = hub("check")
+    assert status == 1 and one_line(err) and "has format 99" in err
+    assert hub("reset", "--yes")[0] == 0
+    assert hub("check")[0] == 0
 
 
 def test_mistakes_are_one_sentence(hub, tmp_path, table):
