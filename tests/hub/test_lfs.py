@@ -13,6 +13,7 @@ import pytest
 from course_lib.hub import lfs
 from course_lib.hub.server import create_app
 from course_lib.hub.store import Store
+from tests.hub.uploading import wait_for
 
 BATCH = "/ann/x.git/info/lfs/objects/batch"
 VERIFY = "/ann/x.git/info/lfs/objects/verify"
@@ -225,10 +226,3 @@ def test_a_body_longer_than_its_link_is_cut_off(server):
             sent += len(content)
     assert sent < 20_000_000
     wait_for(lambda: not any((server.root / "tmp").iterdir()))
-
-
-def wait_for(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)

@@ -4,12 +4,15 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from course_lib.hub.names import RepoId
 from course_lib.hub.objects import blob_oid
-from course_lib.hub.store import LARGE_SIZE, MAIN
+from course_lib.hub.store import LARGE_SIZE, MAIN, Store
+from tests.hub.uploading import Uploader, inline, wait_for
 
 REPO = RepoId("model", "ann", "x")
 COMMIT = "/api/models/ann/x/commit/main"
@@ -271,6 +274,25 @@ def test_commits_go_to_branches_only(ann):
     for target in ("v1", head, "refs%2Ftags%2Fv1"):
         answer = ann.ask("POST", COMMIT.replace("main", target), body=body)
         assert (answer.status, answer.headers["x-error-code"]) == (404, "RevisionNotFound")
+
+
+def test_a_commit_whose_sender_goes_away_is_no_commit(server):
+    repo = server.push("learner/gone", {"a.txt": "one"})
+    uploader = Uploader(server.url, server.write_token, repo.id.full)
+    line = inline("b.txt", bytes(3_000_000))
+    for size in (len(line) + 1, 2 * len(line)):
+        with pytest.raises(RuntimeError):
+            uploader.commit_pieces(size, half_of(line, server.root))
+        wait_for(lambda: not any((server.root / "tmp").iterdir()))
+    assert Store(server.root).resolve(repo, "main").title == "Add files"
+
+
+def half_of(line: bytes, root: Path) -> Iterator[bytes]:
+    """Almost all of a line; then, when it is on its way to the disk, an end without warning."""
+    yield line[:-1]
+    wait_for(lambda: any((root / "tmp").iterdir()))
+    yield line[-1:]
+    raise RuntimeError("gone")
 
 
 # -- with the client -------------------------------------------------------------------------------

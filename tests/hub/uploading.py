@@ -4,7 +4,8 @@ import base64
 import hashlib
 import http.client
 import json
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from urllib.parse import urlsplit
 
@@ -112,3 +113,11 @@ def large(path: str, oid: str) -> bytes:
 def cut(data: bytes, size: int = PIECE) -> Iterator[bytes]:
     view = memoryview(data)
     return (bytes(view[start : start + size]) for start in range(0, len(data), size))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Until `condition()` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
