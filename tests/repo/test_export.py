@@ -107,3 +107,9 @@ def test_the_command_says_what_to_do(root, project):
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 1
     assert "course_lib/a.py is missing" in done.stdout and "What to do:" in done.stdout
+
+
+def test_nbdev_test_runs_a_single_notebook(root):
+    code = "from nbdev.test import nbdev_test; nbdev_test('nbs/lib/00_checks.ipynb')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0 and "Success." in done.stdout, done.stderr
