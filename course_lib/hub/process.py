@@ -1,4 +1,4 @@
-"""The Hub as a process of this machine: its command line, starting it apart, telling it, ending it."""
+"""The Hub as a process of this machine: starting it apart, recognising it, ending it."""
 
 from __future__ import annotations
 
@@ -184,6 +184,8 @@ def end(pid: int, grace: float) -> None:
             deadline = time.monotonic() + patience
             while time.monotonic() < deadline:
                 if not is_hub(pid):
+                    if pid in _started:  # this process's child: wait for it, so that nothing is left
+                        _started[pid].wait(patience)
                     return
                 time.sleep(0.03)
     except ProcessLookupError:
