@@ -9,7 +9,6 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
@@ -199,8 +198,3 @@ def error_response(error: HubError) -> Response:
     if error.code:
         headers["X-Error-Code"] = error.code
     return Json({"error": message, **error.extra}, error.status, headers)
-
-
-def assets() -> Path:
-    """The folder with templates and styles."""
-    return Path(__file__).parent

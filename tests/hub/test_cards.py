@@ -20,7 +20,7 @@ from course_lib.hub.describe import describe
         ("---\n---\n", {}),
         ("---\nno end", {}),
         ("---\na: 1\n--- trailing\nb", {"a": 1}),
-        ("---\nday: 2020-01-02\nn: .nan\n1: yes\n---\n", {"day": "2020-01-02", "n": "nan", "1": True}),
+        ("---\nd: 2020-01-02\nn: .nan\n1: yes\n---\n", {"d": "2020-01-02", "n": "nan", "1": True}),
     ],
 )  # fmt: skip
 def test_metadata_is_what_stands_between_the_lines(text, expected):

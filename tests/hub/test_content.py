@@ -1,5 +1,6 @@
 """Files over HTTP: headers that the client's cache relies on, ranges, absences."""
 
+import asyncio
 import hashlib
 
 import pytest
@@ -154,3 +155,22 @@ def test_lost_content_is_said_plainly(files):
     answer = files.get("/ann/bert/resolve/main/config.json")
     assert answer.status == 410
     assert "course hub check" in answer.json["error"]
+
+
+def test_a_client_that_went_away_is_not_read_for(files):
+    """The rest of a large file is not fetched from the disk for nobody."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+        await asyncio.sleep(0.01)
+
+    path = "/ann/bert/resolve/main/data/model.bin"
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(),
+             "query_string": b"", "headers": []}  # fmt: skip
+    asyncio.run(files.app(scope, receive, send))
+    assert 0 < sum(len(m.get("body", b"")) for m in sent) < len(WEIGHTS)
+    assert files.app.hub.active == 0
