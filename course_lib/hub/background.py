@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ import uvicorn
 
 from course_lib.hub.application import Catalogue
 from course_lib.hub.auth import OWNER
-from course_lib.hub.server import create_app
+from course_lib.hub.server import create_app, listen
 from course_lib.hub.store import Store
 
 START_SECONDS = 30.0
@@ -28,7 +27,7 @@ class BackgroundHub:
         self.store = Store(folder)
         app = create_app(self.store, catalogue)
         self.token = app.hub.tokens.create(OWNER, "write", "background")
-        self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket = listen("127.0.0.1", port)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False

@@ -15,6 +15,7 @@ MAX_DIFF_BYTES = 40_000  # of a file whose lines are compared
 MAX_DIFF_LINES = 600
 CONTEXT = 3
 MAX_DIFFS = 20  # files of one commit
+MAX_READ = 30_000  # entries of folders that are read to find when names last changed
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,13 @@ def _entries(trees: Trees, entry: Entry | None) -> dict[str, Entry]:
 def last_changes(
     store: Store, repo: Repo, commit: Commit, path: str = "", limit: int = 200
 ) -> dict[str, Commit]:
-    """The commit that last changed each name in the folder `path`, if among the last `limit`."""
-    history = store.commits(repo, commit.oid, limit=limit + 1)
+    """The commit that last changed each name in the folder `path`, if it is not too far back.
+
+    At most `limit` commits are looked at, fewer in a folder with thousands of names.
+    """
     pending = dict(_folder(store.trees, commit, path))
+    limit = min(limit, MAX_READ // (len(pending) + 1) + 1)
+    history = store.commits(repo, commit.oid, limit=limit + 1)
     found: dict[str, Commit] = {}
     for index, current in enumerate(history):
         if not pending or (index == limit and current.parent):

@@ -34,7 +34,7 @@ def look(content: Path, path: str, links: Links) -> dict:
             shown["table"] = preview.first_rows(content, path)
     except preview.Unreadable as error:
         shown["problem"] = str(error)
-    read = preview.text(content)
+    read = None if shown["card"] else preview.text(content)
     text, whole = read if read else (None, True)
     lines = None if text is None else highlight_lines(text, name.suffix.removeprefix("."))
     return {**shown, "text": lines, "whole": whole}
