@@ -123,8 +123,6 @@ class Downloader:
             for piece in self._pieces(file, output.tell()):
                 digest.update(piece)
                 output.write(piece)
-            output.flush()
-            os.fsync(output.fileno())
         if digest.hexdigest() != file.sha256:
             part.unlink()  # nothing to go on from
             raise self._altered(file)

@@ -23,6 +23,8 @@ _PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _REF = re.compile(r"[A-Za-z0-9._/+@-]{1,200}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\ud800-\udfff]")
 
+MAX_DEPTH = 100  # folders in folders
+
 
 class RepoId(NamedTuple):
     """One repository: its kind, its owner (empty for legacy ids such as `gpt2`) and its name."""
@@ -94,6 +96,8 @@ def check_path(path: str) -> str:
         raise bad_request(f"Path {shown(path)} holds a backslash: separate folders with '/'.")
     if len(path.encode()) > 2048:
         raise bad_request(f"Path {shown(path)} is over 2,048 bytes long.")
+    if path.count("/") > MAX_DEPTH:
+        raise bad_request(f"Path {shown(path)} goes through more than {MAX_DEPTH} folders.")
     for part in path.split("/"):
         if part in ("", ".", ".."):
             raise bad_request(

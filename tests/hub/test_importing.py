@@ -135,6 +135,8 @@ def test_what_cannot_be_imported_is_one_sentence_and_changes_nothing(store, writ
     write("m/back\\slash", "x")
     refused(store, "holds a backslash", "model", "ann/m", [folder])
     (folder / "back\\slash").unlink()
+    deep = write("deep/" + "a/" * 101 + "x.txt").parents[101]
+    refused(store, "goes through more than 100 folders", "model", "ann/m", [deep])
     os.mkfifo(folder / "pipe")
     refused(store, "pipe is not a plain file", "model", "ann/m", [folder])
 
