@@ -184,7 +184,7 @@ def end(pid: int, grace: float) -> None:
             deadline = time.monotonic() + patience
             while time.monotonic() < deadline:
                 if not is_hub(pid):
-                    if pid in _started:  # this process's child: wait for it, so that nothing is left
+                    if pid in _started:  # a child of this process leaves a zombie until waited for
                         _started[pid].wait(patience)
                     return
                 time.sleep(0.03)
