@@ -61,23 +61,29 @@ def last_changes(
 
     At most `limit` commits are looked at, fewer in a folder with thousands of names.
     """
-    pending = dict(_folder(store.trees, commit, path))
+    key = _key(store.trees, commit, path)
+    pending = dict(store.trees.load(key)) if key else {}
     limit = min(limit, MAX_READ // (len(pending) + 1) + 1)
     history = store.commits(repo, commit.oid, limit=limit + 1)
     found: dict[str, Commit] = {}
     for index, current in enumerate(history):
         if not pending or (index == limit and current.parent):
             break
-        parent = history[index + 1] if current.parent else None
-        before = _folder(store.trees, parent, path) if parent else {}
+        before_key = _key(store.trees, history[index + 1], path) if current.parent else None
+        if before_key == key:
+            continue
+        before = store.trees.load(before_key) if before_key else {}
         for name in [name for name, entry in pending.items() if before.get(name) != entry]:
             found[name] = current
             del pending[name]
+        key = before_key
     return found
 
 
-def _folder(trees: Trees, commit: Commit, path: str) -> dict[str, Entry]:
-    return _entries(trees, trees.find(commit.tree, path))
+def _key(trees: Trees, commit: Commit, path: str) -> str | None:
+    """The key of a folder, None where there is none."""
+    entry = trees.find(commit.tree, path) if path else Folder("", commit.tree)
+    return entry.key if isinstance(entry, Folder) else None
 
 
 def line_changes(blobs: BlobStore, change: Change) -> list[tuple[str, str]] | None:
