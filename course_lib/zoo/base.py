@@ -22,9 +22,9 @@ SHA256 = {
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 }
 
-# %% ../../nbs/lib/41_base_encoder.ipynb #5c196b0e
-LAYERS, WIDTH, HEADS, INNER = 6, 384, 12, 1536   # blocks, hidden size, attention heads, feed-forward
-POSITIONS, VOCABULARY = 512, 30522               # rows of the position and the word embeddings
+# %% ../../nbs/lib/41_base_encoder.ipynb #08969240
+LAYERS, WIDTH, HEADS, INNER = 6, 384, 12, 1536   # blocks, hidden size, heads, feed-forward size
+POSITIONS, VOCABULARY = 512, 30522               # rows of the position and word embeddings
 
 # %% ../../nbs/lib/41_base_encoder.ipynb #758ed2b0
 class BaseEncoderError(RuntimeError):
