@@ -58,12 +58,13 @@ async def pour(
                 received += len(chunk)
                 if limit is not None and received > limit:
                     raise too_long
+                if patience.when() < loop.time() + STALLED * 0.9:
+                    patience.reschedule(loop.time() + STALLED)
                 if held >= PIECE:
                     if running:
                         await asyncio.shield(running)
                     running = asyncio.create_task(run_in_threadpool(take, b"".join(pieces)))
                     pieces, held = [], 0
-                    patience.reschedule(loop.time() + STALLED)
         if running:
             await asyncio.shield(running)
         running = asyncio.create_task(run_in_threadpool(take, b"".join(pieces)))

@@ -119,15 +119,15 @@ async def put_xorb(call: Call) -> Response:
 
 
 def _keep_xorb(file: BinaryIO, target: Path) -> bool:
-    file.flush()
     length = file.tell()
     file.seek(0)
     read_xorb(file, length)
-    os.fsync(file.fileno())
+    file.close()
+    sync(Path(file.name))
     new = not target.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(file.name, target)
-    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
+    for folder in target.parents[:3]:  # down from the Hub's own
         sync(folder)
     return new
 

@@ -12,7 +12,7 @@ import pytest
 from course_lib.hub.names import RepoId
 from course_lib.hub.objects import blob_oid
 from course_lib.hub.store import LARGE_SIZE, MAIN, Store
-from tests.hub.uploading import Uploader, inline, wait_for
+from tests.hub.uploading import Refused, Uploader, inline, wait_for
 
 REPO = RepoId("model", "ann", "x")
 COMMIT = "/api/models/ann/x/commit/main"
@@ -285,6 +285,15 @@ def test_a_commit_whose_sender_goes_away_is_no_commit(server):
             uploader.commit_pieces(size, half_of(line, server.root))
         wait_for(lambda: not any((server.root / "tmp").iterdir()))
     assert Store(server.root).resolve(repo, "main").title == "Add files"
+
+
+def test_a_refusal_reaches_a_client_that_is_still_sending(server):
+    repo = server.push("learner/refused", {"a.txt": "one"})
+    uploader = Uploader(server.url, server.write_token, repo.id.full)
+    for line in (b"{}\n", inline("../x", b"x"), inline("x", b"x") + b"\xff\n"):
+        with pytest.raises(Refused) as caught:
+            uploader.commit(line, inline("b.txt", bytes(30_000_000)))
+        assert caught.value.status == 400
 
 
 def half_of(line: bytes, root: Path) -> Iterator[bytes]:
