@@ -11,6 +11,7 @@ from course_lib.hub.names import plain_text
 
 MAX_METADATA = 256_000
 MAX_DEPTH = 50
+MAX_PARTS = 60_000  # values, and beginnings and ends of lists; half a second's work
 # The parser in C is six times as fast; not every platform has it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -56,7 +57,9 @@ def metadata(text: str) -> dict:
 def _check_shape(block: str) -> None:
     """Refuse what is small as text and large as a value, before any value is made."""
     depth = 0
-    for event in yaml.parse(block, _LOADER):
+    for number, event in enumerate(yaml.parse(block, _LOADER)):
+        if number > MAX_PARTS:
+            raise CardError(f"The metadata block has over {MAX_PARTS:,} parts.")
         match event:
             case yaml.AliasEvent():  # a few lines of them can stand for gigabytes
                 raise CardError("YAML aliases (*name) are not accepted in a card's metadata.")

@@ -38,6 +38,7 @@ def test_metadata_is_what_stands_between_the_lines(text, expected):
         ("d: 2001-99-99", "not valid YAML"),
         ("x: !!python/object:os.system ls", "not valid YAML"),
         ("x: " + "y" * MAX_METADATA, "characters long"),
+        ("a: [" + "b," * 70_000 + "]", "parts"),
     ],
 )
 def test_what_cannot_be_read_says_why(block, why):
@@ -49,12 +50,12 @@ def test_what_cannot_be_read_says_why(block, why):
     "unit", ["[", "{", "? ", "- ", "[a,", "{a: ", "a: b\n", "&a ", "!t ", "'a' ", "- [x]\n", "|\n"]
 )
 def test_no_card_takes_long(unit):
-    began = time.perf_counter()
+    began = time.thread_time()
     try:
         metadata("---\n" + unit * (MAX_METADATA // len(unit) - 10) + "\n---\n")
     except CardError:
         pass
-    assert time.perf_counter() - began < 5  # a fraction of a second where nothing else runs
+    assert time.thread_time() - began < 3  # half a second on an ordinary machine
 
 
 @settings(deadline=None, max_examples=200)
