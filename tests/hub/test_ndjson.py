@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub import ndjson
+from course_lib.hub import longline, ndjson
 from course_lib.hub.blobs import BlobStore
 from course_lib.hub.errors import HubError
 from course_lib.hub.ndjson import CommitBody, CommitParser, LargeFile
@@ -133,7 +133,7 @@ def replaced(line: dict, **changes) -> dict:
     return {"key": line["key"], "value": value}
 
 
-FILE, LARGE = file_line("x", SMALL), json.loads(BODY.splitlines()[3])
+FILE, LARGE, COPY = file_line("x", SMALL), *(json.loads(BODY.splitlines()[n]) for n in (3, 7))
 WRONG = {
     "no lines": (b"", "first line must be the"),
     "no header": (body_of(FILE), "Line 1 of the commit must be the"),
@@ -159,6 +159,11 @@ WRONG = {
     "path NUL": (body_of(HEADER, replaced(FILE, path="a\0b")), "control character"),
     "path half": (body_of(HEADER, replaced(FILE, path="\ud800")), "path that is not a text"),
     "summary half": (body_of(replaced(HEADER, summary="\udfff")), "summary that is not a text"),
+    "long revision": (
+        body_of(HEADER, replaced(COPY, srcRevision="r" * 201)),
+        "srcRevision of over 200 characters",
+    ),
+    "source up": (body_of(HEADER, replaced(COPY, srcPath="../a")), "not a plain relative path"),
     "delete nothing": (
         body_of(HEADER, {"key": "deletedFolder", "value": {"path": "/"}}),
         "A path is empty",
@@ -215,9 +220,9 @@ def test_long_contents_are_decoded_as_strictly_as_short_ones(blobs, name, size):
 
 
 def test_only_a_content_may_be_long(blobs):
-    summary = replaced(HEADER, summary="s" * ndjson.MAX_REST)
+    summary = replaced(HEADER, summary="s" * longline.MAX_REST)
     assert "without its content" in refused(blobs, body_of(summary), 413)
-    long_but_fine = replaced(HEADER, description="d" * (ndjson.MAX_REST // 2))
+    long_but_fine = replaced(HEADER, description="d" * (longline.MAX_REST // 2))
     assert parse(blobs, body_of(long_but_fine)).header.description.endswith("d")
 
 
