@@ -5,102 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 from course_lib.hub import errors
-from course_lib.hub.blobs import BlobStore
-from course_lib.hub.database import Database
 from course_lib.hub.describe import describe
 from course_lib.hub.names import RepoId, check_path, check_ref, plain_text, shown
-from course_lib.hub.objects import Blob, Entry, File, Folder, blob_oid, commit_oid, large_file
-from course_lib.hub.trees import TreeEditor, Trees
+from course_lib.hub.objects import Blob, File, Folder, blob_oid, commit_oid, large_file
+from course_lib.hub.reading import Reader
+from course_lib.hub.records import (
+    GITATTRIBUTES,
+    LARGE_SIZE,
+    MAIN,
+    AddFile,
+    Commit,
+    CopyFile,
+    DeleteFile,
+    DeleteFolder,
+    Operation,
+    Repo,
+    now,
+)
+from course_lib.hub.trees import TreeEditor
 
-MAIN = "refs/heads/main"
-LARGE_NAMES = (
-    "7z arrow bin bz2 ckpt ftz gz h5 joblib keras model msgpack npy npz onnx ot parquet pb pickle "
-    "pkl pt pth rar safetensors tar tflite tgz wasm xz zip zst"
-).split()
-GITATTRIBUTES = "".join(
-    f"*.{name} filter=lfs diff=lfs merge=lfs -text\n" for name in LARGE_NAMES
-).encode()
-LARGE_SIZE = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class AddFile:
-    path: str
-    blob: Blob
-    large: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteFile:
-    path: str
+__all__ = [  # a store and what is said to it come from one place
+    "GITATTRIBUTES", "LARGE_SIZE", "MAIN", "AddFile", "Commit", "CopyFile", "DeleteFile",
+    "DeleteFolder", "Operation", "Repo", "Store", "now",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteFolder:
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class CopyFile:
-    path: str
-    source: str
-    revision: str | None = None  # of the source; None: the tree that is being changed
-
-
-Operation = AddFile | DeleteFile | DeleteFolder | CopyFile
-
-
-@dataclass(frozen=True, slots=True)
-class Repo:
-    """A row of `repos`."""
-
-    key: int
-    id: RepoId
-    private: bool
-    sdk: str | None
-    gated: str | None
-    author: str
-    created_at: int  # milliseconds since 1970, as is updated_at
-    updated_at: int
-    summary: dict  # see describe.py
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    oid: str
-    parent: str | None
-    tree: str  # key of the root folder
-    title: str
-    message: str
-    author: str
-    created_at: int
-
-
-def now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class Store:
-    """A Hub's data directory. Safe for several threads and processes."""
-
-    def __init__(self, root: Path | str):
-        self.root = Path(root)
-        # Private repositories and the key that signs upload links are no other user's business.
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.blobs = BlobStore(self.root)
-        self.database = Database(self.root / "hub.db")
-        self.trees = Trees(self.database)
-
-    @property
-    def instance(self) -> str:
-        """Changes when the Hub is reset: clients key their upload caches by it."""
-        return self.database.meta("instance")
+class Store(Reader):
+    """A Hub's data directory, for changes too. Safe for several threads and processes."""
 
     # -- repositories ----------------------------------------------------------------------------
 
@@ -145,28 +79,6 @@ class Store:
                 moment,
             )
         return self.repo(repo)
-
-    def find_repo(self, repo: RepoId) -> Repo | None:
-        """The repository of this id, or of an alias with this name."""
-        if found := self._find(repo):
-            return found
-        row = self.database.one(
-            "SELECT repos.* FROM aliases JOIN repos ON repos.id = aliases.repo "
-            "WHERE aliases.kind = ? AND full_name = ?",
-            repo.kind,
-            repo.full,
-        )
-        return _repo(row) if row else None
-
-    def repo(self, repo: RepoId) -> Repo:
-        if found := self.find_repo(repo):
-            return found
-        raise errors.repo_not_found(repo.full)
-
-    def repos(self, kind: str | None = None) -> list[Repo]:
-        """All repositories, or those of one kind, last changed first."""
-        query = "SELECT * FROM repos WHERE ? IS NULL OR kind = ? ORDER BY updated_at DESC, id DESC"
-        return [_repo(row) for row in self.database.rows(query, kind, kind)]
 
     def delete_repo(self, repo: RepoId) -> None:
         with self.database.write() as connection:
@@ -220,38 +132,6 @@ class Store:
 
     # -- refs ------------------------------------------------------------------------------------
 
-    def refs(self, repo: Repo) -> dict[str, str]:
-        """Full names (`refs/heads/main`, `refs/tags/v1`, `refs/pr/1`) and the commits they mean."""
-        rows = self.database.rows(
-            "SELECT name, oid FROM refs WHERE repo = ? ORDER BY name", repo.key
-        )
-        return {row["name"]: row["oid"] for row in rows}
-
-    def ref_name(self, repo: Repo, revision: str) -> str | None:
-        """The full name of the ref that `revision` means: branch before tag, then names in full."""
-        for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
-            if self.database.one("SELECT 1 FROM refs WHERE repo = ? AND name = ?", repo.key, name):
-                return name
-        return None
-
-    def resolve(self, repo: Repo, revision: str) -> Commit:
-        """The commit that a branch, tag, full ref, commit id or unique prefix of one names."""
-        rows = self.database.rows(
-            "SELECT commits.* FROM refs JOIN commits USING (repo, oid) "
-            "WHERE repo = ? AND name IN (?, ?, ?) ORDER BY name LIKE 'refs/heads/%' DESC LIMIT 1",
-            *(repo.key, f"refs/heads/{revision}", f"refs/tags/{revision}", revision),
-        )
-        if not rows and 4 <= len(revision) <= 40 and not set(revision) - set("0123456789abcdef"):
-            rows = self.database.rows(
-                "SELECT * FROM commits WHERE repo = ? AND oid >= ? AND oid < ? LIMIT 2",
-                repo.key,
-                revision,
-                revision + "g",
-            )
-        if len(rows) != 1:
-            raise errors.revision_not_found(repo.id.full, revision)
-        return _commit(rows[0])
-
     def create_branch(self, repo: Repo, name: str, start: str | None = None) -> None:
         self._create_ref(
             repo, "refs/heads/" + check_ref(name), start or "main", f"Branch {name} already exists."
@@ -294,22 +174,7 @@ class Store:
             )
         return number
 
-    def pulls(self, repo: Repo) -> list[sqlite3.Row]:
-        return self.database.rows("SELECT * FROM pulls WHERE repo = ? ORDER BY number", repo.key)
-
     # -- commits ---------------------------------------------------------------------------------
-
-    def commits(self, repo: Repo, revision: str, offset: int = 0, limit: int = 50) -> list[Commit]:
-        """The history of `revision`, newest first."""
-        rows = self.database.rows(
-            "WITH RECURSIVE history(oid, depth) AS (SELECT ?, 0 UNION ALL "
-            "SELECT commits.parent, depth + 1 FROM history JOIN commits "
-            "ON commits.repo = ? AND commits.oid = history.oid WHERE commits.parent IS NOT NULL) "
-            "SELECT commits.* FROM history JOIN commits "
-            "ON commits.repo = ? AND commits.oid = history.oid ORDER BY depth LIMIT ? OFFSET ?",
-            *(self.resolve(repo, revision).oid, repo.key, repo.key, limit, offset),
-        )
-        return [_commit(row) for row in rows]
 
     def commit(
         self,
@@ -468,49 +333,12 @@ class Store:
             )
         return oid
 
-    # -- reading ---------------------------------------------------------------------------------
-
-    def entry(self, repo: Repo, commit: Commit, path: str) -> Entry:
-        """The file or folder at `path`; 404 if there is none."""
-        if found := self.trees.find(commit.tree, path):
-            return found
-        raise errors.entry_not_found(path, commit.oid)
-
     def _small_text(self, folder: Folder, path: str, limit: int = 1_000_000) -> str | None:
         file = self.trees.find(folder.key, path)
         if not isinstance(file, File) or file.size > limit:
             return None
         return self.blobs.read(file.sha256).decode("utf-8", errors="replace")
 
-    def _find(self, repo: RepoId) -> Repo | None:
-        row = self.database.one(
-            "SELECT * FROM repos WHERE kind = ? AND namespace = ? AND name = ?", *repo
-        )
-        return _repo(row) if row else None
-
 
 def _digest(*request: object) -> str:
     return hashlib.sha256(repr(request).encode()).hexdigest()
-
-
-def _repo(row: sqlite3.Row) -> Repo:
-    return Repo(
-        key=row["id"],
-        id=RepoId(row["kind"], row["namespace"], row["name"]),
-        private=bool(row["private"]),
-        sdk=row["sdk"],
-        gated=row["gated"],
-        author=row["author"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        summary=json.loads(row["summary"]),
-    )
-
-
-def _commit(row: sqlite3.Row) -> Commit:
-    return Commit(
-        *(
-            row[name]
-            for name in ("oid", "parent", "tree", "title", "message", "author", "created_at")
-        )
-    )
