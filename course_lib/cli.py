@@ -15,6 +15,16 @@ COMMANDS = {
     "zoo": "list, assemble and rebuild the stand-in models",
 }
 
+SPOKEN_ERRORS = {
+    "course_lib.hub.errors": "HubError",
+    "course_lib.hub.process": "HubStartError",
+    "course_lib.hub.server": "ServeError",
+    "course_lib.hub.students": "StudentsError",
+    "course_lib.hub.trees": "DamagedError",
+    "course_lib.zoo.base": "BaseEncoderError",
+    "course_lib.zoo.recipes": "RecipeError",
+}
+
 EXAMPLES = """\
 examples:
   course tour                         see it work, in two minutes
@@ -85,7 +95,7 @@ def explain(error: Exception) -> tuple[str | None, int]:
 
     if isinstance(error, UserError):
         return str(error), error.code
-    if isinstance(error, hub_mistakes()):
+    if isinstance(error, spoken_errors()):
         return str(error), 1
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("course_lib"):
         return f"{error.name} is not installed. Run `make setup`, or `pip install {error.name}`.", 1
@@ -95,11 +105,10 @@ def explain(error: Exception) -> tuple[str | None, int]:
     return None, 1
 
 
-def hub_mistakes() -> tuple[type[Exception], ...]:
-    """The Hub's own exceptions, whose messages are sentences; none while the Hub is not in play."""
-    where = {"course_lib.hub.errors": "HubError", "course_lib.hub.client": "HubStartError"}
-    loaded = {name: sys.modules.get(name) for name in where}
-    return tuple(getattr(module, where[name]) for name, module in loaded.items() if module)
+def spoken_errors() -> tuple[type[Exception], ...]:
+    """Our exceptions whose messages are sentences, of the modules that this command has loaded."""
+    loaded = ((sys.modules.get(module), name) for module, name in SPOKEN_ERRORS.items())
+    return tuple(getattr(module, name) for module, name in loaded if module is not None)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The `course` command: help, exit statuses, and mistakes that become sentences."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -86,11 +87,14 @@ def test_mistakes_become_one_sentence(error, sentence, status, monkeypatch, caps
     assert said.startswith("course: ") and sentence in said and said.count("\n") == 1
 
 
-def test_hub_errors_become_one_sentence(monkeypatch, capsys):
-    from course_lib.hub.errors import HubError
+@pytest.mark.parametrize(("module", "name"), cli.SPOKEN_ERRORS.items())
+def test_the_errors_of_hub_and_zoo_become_one_sentence(module, name, monkeypatch, capsys):
+    kind = getattr(importlib.import_module(module), name)
+    error = kind.__new__(kind)
+    monkeypatch.setattr(kind, "__str__", lambda self: "There is no model 'x/y'.")
 
     def fail(args):
-        raise HubError(404, "There is no model 'x/y'.")
+        raise error
 
     monkeypatch.setattr("course_lib.commands.doctor.run", fail)
     assert cli.main(["doctor"]) == 1
