@@ -14,6 +14,7 @@ from course_lib.hub.blobs import BlobStore
 from course_lib.hub.errors import HubError
 from course_lib.hub.ndjson import CommitBody, CommitParser, LargeFile
 from course_lib.hub.store import AddFile, CopyFile, DeleteFile, DeleteFolder
+from tests.hub.mutating import mutated
 
 SHA256 = "0123456789abcdef" * 4
 HEADER = {"key": "header", "value": {"summary": "Add files", "description": "All of them"}}
@@ -296,26 +297,11 @@ def test_a_truncated_body_is_refused_or_is_whole_lines(shared, cut, size):
     assert not leftovers(shared)
 
 
-def mutated(data: bytes):
-    """`data` with a few stretches replaced, taken out or doubled."""
-    noise = st.binary(max_size=12) | st.sampled_from(
-        [b'"', b"\n", b"\\", b"{", b"}", b"=", b"null"]
-    )
-    change = st.tuples(st.integers(0, len(data)), st.integers(0, 20), noise)
-
-    def apply(changes: list[tuple[int, int, bytes]]) -> bytes:
-        result = data
-        for start, length, new in changes:
-            result = result[:start] + new + result[start + length :]
-        return result
-
-    return st.lists(change, min_size=1, max_size=4).map(apply)
-
-
+MARKS = [b'"', b"\n", b"\\", b"{", b"}", b"=", b"null"]
 SHORT_BODY = body_of(*(json.loads(line) for n, line in enumerate(BODY.splitlines()) if n != 2))
 
 
-@given(data=mutated(SHORT_BODY) | mutated(BODY) | st.binary(max_size=200))
+@given(data=mutated(SHORT_BODY, MARKS) | mutated(BODY, MARKS) | st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_any_body_is_read_or_refused(shared, data):
     try:

@@ -8,10 +8,10 @@ import time
 import lz4.frame
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from course_lib.hub import xet, xet_format
 from course_lib.hub.store import Store
+from tests.hub.mutating import mutated
 from tests.hub.xet_bytes import (
     GROUPED_LZ4,
     LZ4,
@@ -258,18 +258,6 @@ def peak_memory() -> int:
 
 
 # -- anything --------------------------------------------------------------------------------------
-
-
-def mutated(data: bytes):
-    change = st.tuples(st.integers(0, len(data)), st.integers(0, 8), st.binary(max_size=8))
-
-    def apply(changes: list[tuple[int, int, bytes]], end: int) -> bytes:
-        result = data
-        for start, length, new in changes:
-            result = result[:start] + new + result[start + length :]
-        return result[:end]
-
-    return st.builds(apply, st.lists(change, max_size=3), st.integers(1, len(data) + 8))
 
 
 SHORT = xorb(chunk(b"plain"), chunk(b"packed" * 9, LZ4), chunk(b"grouped!" * 9, GROUPED_LZ4))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from course_lib.hub import xet_format
 from course_lib.hub.errors import HubError
 from course_lib.hub.xet_format import Segment, read_chunk, read_shard, read_xorb
+from tests.hub.mutating import mutated
 from tests.hub.xet_bytes import (
     GROUPED_LZ4,
     LZ4,
@@ -143,19 +144,6 @@ def test_a_bomb_makes_no_more_than_a_chunk_may_hold(said):
         assert tracemalloc.get_traced_memory()[1] < 40 << 20
     finally:
         tracemalloc.stop()
-
-
-def mutated(data: bytes):
-    """`data` with a few bytes changed, taken out or put in, or cut."""
-    change = st.tuples(st.integers(0, len(data)), st.integers(0, 8), st.binary(max_size=8))
-
-    def apply(changes: list[tuple[int, int, bytes]], end: int) -> bytes:
-        result = data
-        for start, length, new in changes:
-            result = result[:start] + new + result[start + length :]
-        return result[:end]
-
-    return st.builds(apply, st.lists(change, max_size=4), st.integers(1, len(data) + 8))
 
 
 XORB = xorb(chunk(b"plain" * 20), chunk(b"zeros" * 50, LZ4), chunk(b"0123" * 60, GROUPED_LZ4))
