@@ -3,13 +3,17 @@
 import hashlib
 import os
 import resource
+import subprocess
+import sys
 import time
+from urllib.parse import urlsplit
 
 import lz4.frame
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from course_lib.hub import xet, xet_format
+from course_lib.hub.maintenance import gc, reset
 from course_lib.hub.store import Store
 from tests.hub.mutating import mutated
 from tests.hub.xet_bytes import (
@@ -255,6 +259,40 @@ def test_bombs_do_not_cost_memory(ann, cas):
 def peak_memory() -> int:
     """The most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+# -- what the client remembers ---------------------------------------------------------------------
+
+CLIENT = """
+import sys
+from huggingface_hub import HfApi
+api = HfApi()
+api.create_repo("learner/remembered", exist_ok=True)
+content = b"".join(i.to_bytes(8, "little") for i in range(300_000))
+api.upload_file(repo_id="learner/remembered", path_in_repo=sys.argv[1], path_or_fileobj=content)
+"""
+
+
+@pytest.mark.parametrize(
+    "lose", [reset, lambda root: gc(Store(root), grace=0)], ids=["reset", "gc"]
+)
+def test_the_client_sends_again_what_the_hub_lost(run_server, lose):
+    """It keeps a list of what it sent to an address, which therefore changes when a xorb goes."""
+    environment, port = {}, 0
+    for name in ("first.bin", "second.bin"):
+        server = run_server(port=port)
+        port = urlsplit(server.url).port
+        environment = environment or server.environment()
+        environment |= {"HF_TOKEN": server.write_token}
+        command = [sys.executable, "-c", CLIENT, name]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert list((server.root / "xorbs").rglob("*"))
+        server.process.terminate()
+        server.process.wait(20)
+        if name == "first.bin":
+            lose(server.root)
+            assert not [p for p in (server.root / "xorbs").rglob("*") if p.is_file()]
 
 
 # -- anything --------------------------------------------------------------------------------------
