@@ -38,6 +38,7 @@ examples:
 """
 
 COPY_FOLDER = "course-notebooks"
+SETTINGS = Path(__file__).parent / "jupyter"  # turns off JupyterLab's question about news
 START_SECONDS = 60
 
 
@@ -182,7 +183,7 @@ def jupyterlab(
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "JUPYTER_TOKEN": token},
+            env={**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": config_path()},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -194,6 +195,12 @@ def jupyterlab(
     finally:
         signal.signal(signal.SIGTERM, before)
         stop(process)
+
+
+def config_path() -> str:
+    """Our settings in front of the reader's own."""
+    theirs = os.environ.get("JUPYTER_CONFIG_PATH")
+    return os.pathsep.join(filter(None, [str(SETTINGS), theirs]))
 
 
 def _interrupt(*_: object) -> None:
