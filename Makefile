@@ -5,7 +5,7 @@ BIN := .venv/bin
 NB ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course tour test test-all test-real lint readme execute tidy clean
+.PHONY: help setup course tour test test-all test-real test-online lint readme execute tidy clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
@@ -26,8 +26,11 @@ test: setup ## export, style, every notebook, every quick test
 test-all: setup ## the same with the long tests
 	@$(BIN)/python tools/tasks.py test-all
 
-test-real: setup ## what needs the real Hub and a network
+test-real: setup ## what measures on real data (COURSE_DATA names the folder)
 	@$(BIN)/python tools/tasks.py test-real
+
+test-online: setup ## the notebooks on the real Hub: needs a network
+	@$(BIN)/python tools/tasks.py test-online
 
 lint: setup ## ruff over modules, tests and notebooks
 	@$(BIN)/ruff check .

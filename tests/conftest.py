@@ -51,8 +51,16 @@ def data_dir() -> Path:
     """The folder with the data that recipes are trained and measured on."""
     folder = Path(os.environ.get("COURSE_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"no training data: {folder} does not exist, and COURSE_DATA names no other")
+        reason = f"no training data: {folder} does not exist, and COURSE_DATA names no other"
+        (pytest.fail if os.environ.get("COURSE_DATA_REQUIRED") else pytest.skip)(reason)
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the real data is marked `real`."""
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker("real")
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,8 @@ def output_text(output: Any, width: int, style: Style) -> str:
     if output.output_type == "stream":
         return tidy_stream(output.text, []).rstrip()
     data = output.get("data", {})
+    if any(mime.startswith("application/vnd.jupyter.widget") for mime in data):
+        return ""  # a progress bar: a terminal would keep its first state
     if any(mime.startswith("image/") for mime in data):
         return PICTURE
     if "text/markdown" in data:
