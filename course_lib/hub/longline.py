@@ -89,30 +89,44 @@ class _Base64:
     def __init__(self, writer: BlobWriter, where: str):
         self._writer = writer
         self._where = where
+        self._backslash = b""  # one that ended a piece
         self._left = b""  # what does not fill a group of four yet
         self._ended = False  # by padding
 
     def feed(self, text: bytes) -> None:
-        text = self._left + text
-        cut = len(text) - text.endswith(b"\\")  # JSON may write "/" as "\/", over two pieces too
-        body = text[:cut].replace(b"\\/", b"/")
-        whole = len(body) // 4 * 4
-        self._left = body[whole:] + text[cut:]
-        self._decode(body[:whole])
+        view = memoryview(self._without_escapes(text))
+        if self._left:
+            missing = 4 - len(self._left)
+            self._left += view[:missing]
+            view = view[missing:]
+            if len(self._left) < 4:
+                return
+            self._decode(self._left)
+        whole = len(view) & ~3
+        self._left = bytes(view[whole:])
+        self._decode(view[:whole])
 
-    def _decode(self, body: bytes) -> None:
+    def _without_escapes(self, text: bytes) -> bytes:
+        """JSON may write "/" as "\\/", also with a piece's end between the two."""
+        text = self._backslash + text
+        self._backslash = text[-1:] if text.endswith(b"\\") else b""
+        if b"\\" not in text:
+            return text
+        return text[: len(text) - len(self._backslash)].replace(b"\\/", b"/")
+
+    def _decode(self, body: bytes | memoryview) -> None:
         if body and self._ended:
             raise _not_base64(self._where, "it goes on after its padding")
         self._writer.write(decoded(body, self._where))
-        self._ended = self._ended or body.endswith(b"=")
+        self._ended = self._ended or body[-1:] == b"="
 
     def finish(self) -> None:
-        if self._left:
+        if self._left or self._backslash:
             raise _not_base64(self._where, "its length is not a multiple of 4")
         self._writer.seal()
 
 
-def decoded(text: bytes, where: str) -> bytes:
+def decoded(text: bytes | memoryview, where: str) -> bytes:
     """Strict base64: whole groups of four, and padding only at the end."""
     try:
         return binascii.a2b_base64(text, strict_mode=True)
