@@ -42,7 +42,8 @@ def main() -> int:
                 target = IMAGES / f"{name}.png"
                 page.screenshot(path=target)
                 with Image.open(target) as picture:  # a palette does for a page, at a third
-                    picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
+                    small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+                small.save(target, optimize=True)
                 size = target.stat().st_size
                 print(f"{target.name}: {size:,} bytes")
                 if size > MAX_BYTES:
