@@ -20,7 +20,7 @@ SPOKEN_ERRORS = {
     "course_lib.hub.process": "HubStartError",
     "course_lib.hub.server": "ServeError",
     "course_lib.hub.students": "StudentsError",
-    "course_lib.hub.trees": "DamagedError",
+    "course_lib.hub.storage.trees": "DamagedError",
     "course_lib.zoo.base": "BaseEncoderError",
     "course_lib.zoo.recipes": "RecipeError",
 }

@@ -13,7 +13,7 @@ from course_lib.hub import client
 
 if TYPE_CHECKING:
     from course_lib.hub.application import Catalogue
-    from course_lib.hub.store import Repo, Store
+    from course_lib.hub.storage.store import Repo, Store
 
 
 def catalogue(no_zoo: bool = False) -> "Catalogue | None":
@@ -27,15 +27,15 @@ def catalogue(no_zoo: bool = False) -> "Catalogue | None":
 
 def open_hub(root: Path) -> "Store":
     """The Hub in `root`, which must be there."""
-    from course_lib.hub.maintenance import open_store
+    from course_lib.hub.storage.maintenance import open_store
 
     return open_store(root)
 
 
 def import_(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.importing import import_repo
-    from course_lib.hub.maintenance import command_store
     from course_lib.hub.progress import count_text, size_text
+    from course_lib.hub.storage.maintenance import command_store
+    from course_lib.hub.transfer.importing import import_repo
 
     done = import_repo(command_store(root), args.kind, args.id, args.paths, args.config, args.split)
     files = count_text(done.files, "file")
@@ -50,8 +50,8 @@ def import_(args: argparse.Namespace, root: Path) -> int:
 
 
 def export(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.exporting import export_repo
     from course_lib.hub.progress import count_text, size_text
+    from course_lib.hub.transfer.exporting import export_repo
 
     store = open_hub(root)
     repo = _find(store, root, args)
@@ -64,7 +64,7 @@ def export(args: argparse.Namespace, root: Path) -> int:
 def _find(store: "Store", root: Path, args: argparse.Namespace) -> "Repo":
     """The repository that `args.id` means; a stand-in is made first."""
     from course_lib.hub.errors import HubError
-    from course_lib.hub.exporting import locate
+    from course_lib.hub.transfer.exporting import locate
 
     try:
         return locate(store, args.id)
@@ -78,7 +78,7 @@ def _find(store: "Store", root: Path, args: argparse.Namespace) -> "Repo":
 def _make_stand_ins(store: "Store", root: Path, args: argparse.Namespace) -> None:
     """Have those made that `args.id` may mean; by the server if it runs: no two make one."""
     from course_lib.hub.application import Hub
-    from course_lib.hub.exporting import meant_by
+    from course_lib.hub.transfer.exporting import meant_by
 
     info, zoo = client.find(root), catalogue(args.no_zoo)
     for repo_id in meant_by(args.id):
@@ -90,9 +90,9 @@ def _make_stand_ins(store: "Store", root: Path, args: argparse.Namespace) -> Non
 
 
 def sync(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.maintenance import command_store
     from course_lib.hub.progress import count_text, size_text
-    from course_lib.hub.syncing import sync_repo
+    from course_lib.hub.storage.maintenance import command_store
+    from course_lib.hub.transfer.syncing import sync_repo
 
     store = command_store(root)
     for name in args.ids:
@@ -112,8 +112,8 @@ def sync(args: argparse.Namespace, root: Path) -> int:
 
 
 def check(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub import integrity
     from course_lib.hub.progress import count_text, size_text
+    from course_lib.hub.storage import integrity
 
     report = integrity.check(open_hub(root))
     if args.json:
@@ -144,8 +144,8 @@ def check(args: argparse.Namespace, root: Path) -> int:
 
 
 def gc(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub import maintenance
     from course_lib.hub.progress import count_text, size_text
+    from course_lib.hub.storage import maintenance
 
     done = maintenance.gc(open_hub(root), args.grace)
     removed = {
@@ -165,7 +165,7 @@ def gc(args: argparse.Namespace, root: Path) -> int:
 
 
 def reset(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub import maintenance
+    from course_lib.hub.storage import maintenance
 
     repos = _repos_or_unknown(root)
     if not args.yes:

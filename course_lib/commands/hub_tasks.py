@@ -19,7 +19,7 @@ from course_lib.commands.terminal import Style
 from course_lib.hub import client
 
 if TYPE_CHECKING:
-    from course_lib.hub.store import Repo, Store
+    from course_lib.hub.storage.store import Repo, Store
 
 NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
 
@@ -27,7 +27,7 @@ NOT_RUNNING = 3  # the exit status of `status`, as service managers have it
 def run(args: argparse.Namespace) -> int:
     """Do one subcommand of `course hub`."""
     root = args.root.expanduser().absolute() if args.root else client.hub_root()
-    from course_lib.hub.trees import DamagedError
+    from course_lib.hub.storage.trees import DamagedError
 
     try:
         return TASKS[args.hub_command](args, root)
@@ -102,8 +102,8 @@ SHELLS: dict[str, tuple[str, str, Callable[[str], str]]] = {
 
 
 def status(args: argparse.Namespace, root: Path) -> int:
-    from course_lib.hub.maintenance import present
     from course_lib.hub.progress import count_text, size_text
+    from course_lib.hub.storage.maintenance import present
 
     info = client.find(root)
     sizes = {

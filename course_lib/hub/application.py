@@ -21,7 +21,7 @@ from course_lib.hub.auth import DeviceLogins, Tokens
 from course_lib.hub.errors import HubError, disk_full, not_assembled
 from course_lib.hub.names import KINDS, RepoId
 from course_lib.hub.routing import Call, Router
-from course_lib.hub.store import Repo, Store
+from course_lib.hub.storage.store import Repo, Store
 
 log = logging.getLogger("course_lib.hub")
 MAX_MESSAGE = 1000  # characters of an error; it travels in a header too

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 
 from course_lib.hub import errors
-from course_lib.hub.database import Database
 from course_lib.hub.names import RepoId
-from course_lib.hub.store import Repo, now
+from course_lib.hub.storage.database import Database
+from course_lib.hub.storage.store import Repo, now
 
 OWNER = "learner"  # the user whom the machine's own two tokens belong to
 ROLES = ("read", "write", "student")

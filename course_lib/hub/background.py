@@ -11,7 +11,7 @@ import uvicorn
 from course_lib.hub.application import Catalogue
 from course_lib.hub.auth import OWNER
 from course_lib.hub.server import create_app, listen
-from course_lib.hub.store import Store
+from course_lib.hub.storage.store import Store
 
 START_SECONDS = 30.0
 

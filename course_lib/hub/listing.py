@@ -9,7 +9,7 @@ from course_lib.hub.application import Hub
 from course_lib.hub.auth import Identity
 from course_lib.hub.errors import bad_request
 from course_lib.hub.names import RepoId, shown
-from course_lib.hub.store import Repo
+from course_lib.hub.storage.store import Repo
 
 # Downloads, likes and trends are not counted here: sorted by those, the newest come first.
 SORTS = ("lastModified", "createdAt", "downloads", "likes", "trendingScore")

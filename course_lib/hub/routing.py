@@ -16,7 +16,7 @@ from starlette.responses import Response
 from course_lib.hub import errors
 from course_lib.hub.auth import Identity
 from course_lib.hub.names import RESERVED, RESERVED_FIRST, RepoId, parse_repo_id, plain_text, shown
-from course_lib.hub.store import Commit, Repo
+from course_lib.hub.storage.store import Commit, Repo
 
 if TYPE_CHECKING:
     from course_lib.hub.application import Hub

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import ipaddress
 import json
 import logging
@@ -19,20 +18,37 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from course_lib import __version__
+from course_lib.hub.api import (
+    absent,
+    content,
+    device,
+    discussions,
+    files,
+    info,
+    lfs,
+    login,
+    refs,
+    repos,
+    uploads,
+    xet,
+)
 from course_lib.hub.application import Application, Catalogue, Hub
 from course_lib.hub.auth import OWNER
-from course_lib.hub.pages import error_page
 from course_lib.hub.process import may_be_alive
-from course_lib.hub.routing import Route, Router
-from course_lib.hub.store import Store
+from course_lib.hub.routing import Router
+from course_lib.hub.storage.store import Store
 from course_lib.hub.students import StudentsError, enroll
+from course_lib.hub.web import pages
+from course_lib.hub.web.pages import error_page
 
 log = logging.getLogger("course_lib.hub")
 
 # In the order in which their routes are tried: pages come last, `/{id}` matches almost anything.
-MODULES = (
-    "content login device repos absent info files refs discussions uploads lfs xet pages".split()
-)
+ROUTES = [
+    *(*content.routes, *login.routes, *device.routes, *repos.routes, *absent.routes),
+    *(*info.routes, *files.routes, *refs.routes, *discussions.routes),
+    *(*uploads.routes, *lfs.routes, *xet.routes, *pages.routes),
+]
 MACHINE = "course-hub"  # the label of the two tokens that each start makes anew
 STOP_SECONDS = 5  # that requests have to end when the server is told to stop
 KEEP_ALIVE = 75  # seconds; longer than clients keep a connection, so that they close it first
@@ -44,10 +60,7 @@ class ServeError(RuntimeError):
 
 def create_app(store: Store, catalogue: Catalogue | None = None) -> Application:
     """The web application on a data directory."""
-    routes: list[Route] = []
-    for name in MODULES:
-        routes.extend(importlib.import_module(f"course_lib.hub.{name}").routes)
-    return Application(Hub(store, catalogue), Router(routes), error_page)
+    return Application(Hub(store, catalogue), Router(ROUTES), error_page)
 
 
 def serve(

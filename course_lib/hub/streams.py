@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from course_lib.hub.errors import HubError, bad_request, too_large
-from course_lib.hub.store import Store
+from course_lib.hub.storage.store import Store
 
 PIECE = 1 << 20  # bytes handed to a thread at once
 MAX_JSON = 4 << 20  # bytes of a body that is read whole

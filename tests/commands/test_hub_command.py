@@ -14,7 +14,7 @@ import pytest
 from course_lib import cli
 from course_lib.hub import client
 from course_lib.hub.names import parse_repo_id
-from course_lib.hub.store import Store
+from course_lib.hub.storage.store import Store
 
 SUBCOMMANDS = "serve start stop status list import export sync env check gc reset".split()
 

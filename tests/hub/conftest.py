@@ -18,7 +18,7 @@ import pytest
 from course_lib.hub.application import Application
 from course_lib.hub.names import parse_repo_id
 from course_lib.hub.server import create_app
-from course_lib.hub.store import AddFile, Repo, Store
+from course_lib.hub.storage.store import AddFile, Repo, Store
 
 REPOSITORY = Path(__file__).parents[2]
 SERVE = """

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub.cards import MAX_METADATA, CardError, metadata, split
-from course_lib.hub.describe import describe
+from course_lib.hub.cards.describe import describe
+from course_lib.hub.cards.front_matter import MAX_METADATA, CardError, metadata, split
 
 
 @pytest.mark.parametrize(

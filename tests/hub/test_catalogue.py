@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from course_lib.hub.describe import describe
+from course_lib.hub.cards.describe import describe
 from course_lib.hub.names import RepoId, parse_repo_id
 from course_lib.hub.server import create_app
-from course_lib.hub.store import AddFile, Store
+from course_lib.hub.storage.store import AddFile, Store
 
 CARD = "---\npipeline_tag: fill-mask\ntags: [stand-in]\n---\n# Bert\n"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub.integrity import check
 from course_lib.hub.names import RepoId
+from course_lib.hub.storage.integrity import check
 
 COMMIT = "/api/models/ann/x/commit/main"
 PATHS = st.sampled_from(["a", "a/b", "a/b/c", "a/d", "é"])

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from course_lib.hub.integrity import check
 from course_lib.hub.names import RepoId
-from course_lib.hub.store import Store
+from course_lib.hub.storage.integrity import check
+from course_lib.hub.storage.store import Store
 from tests.hub.uploading import Refused, Uploader, inline, large
 
 WRITERS, COMMITS = 8, 6

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_lib.hub.errors import HubError
-from course_lib.hub.gitpatterns import Attributes, Ignored
-from course_lib.hub.store import GITATTRIBUTES
+from course_lib.hub.storage.gitpatterns import Attributes, Ignored
+from course_lib.hub.storage.store import GITATTRIBUTES
 
 LARGE = [
     # pattern, paths it means, paths it does not mean

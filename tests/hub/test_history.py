@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from course_lib.hub.history import Change, changes, last_changes, line_changes
 from course_lib.hub.names import parse_repo_id
-from course_lib.hub.store import AddFile, DeleteFile, Repo, Store
+from course_lib.hub.storage.history import Change, changes, last_changes, line_changes
+from course_lib.hub.storage.store import AddFile, DeleteFile, Repo, Store
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from course_lib.hub import cards
 from course_lib.hub.application import Hub
+from course_lib.hub.cards import front_matter as cards
 from course_lib.hub.errors import HubError
-from course_lib.hub.exporting import export_repo, locate
-from course_lib.hub.importing import import_repo
-from course_lib.hub.integrity import check
 from course_lib.hub.names import parse_repo_id
-from course_lib.hub.store import AddFile, Store
+from course_lib.hub.storage.integrity import check
+from course_lib.hub.storage.store import AddFile, Store
+from course_lib.hub.transfer.exporting import export_repo, locate
+from course_lib.hub.transfer.importing import import_repo
 
 METRIC = """\
 import datasets

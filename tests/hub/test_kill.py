@@ -8,9 +8,9 @@ from http.client import HTTPException
 
 import pytest
 
-from course_lib.hub.integrity import check
 from course_lib.hub.names import RepoId
-from course_lib.hub.store import Store
+from course_lib.hub.storage.integrity import check
+from course_lib.hub.storage.store import Store
 from tests.hub.uploading import Uploader, inline, large
 
 REPO = RepoId("model", "learner", "killed")

@@ -10,9 +10,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from course_lib.hub import lfs
+from course_lib.hub.api import lfs
 from course_lib.hub.server import create_app
-from course_lib.hub.store import Store
+from course_lib.hub.storage.store import Store
 from tests.hub.uploading import wait_for
 
 BATCH = "/ann/x.git/info/lfs/objects/batch"

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from course_lib.hub.auth import Tokens
 from course_lib.hub.errors import HubError
-from course_lib.hub.integrity import check
-from course_lib.hub.maintenance import gc, open_store, present, reset
 from course_lib.hub.names import parse_repo_id
-from course_lib.hub.objects import File
-from course_lib.hub.store import MAIN, AddFile, DeleteFile, DeleteFolder, Repo, Store
+from course_lib.hub.storage.integrity import check
+from course_lib.hub.storage.maintenance import gc, open_store, present, reset
+from course_lib.hub.storage.objects import File
+from course_lib.hub.storage.store import MAIN, AddFile, DeleteFile, DeleteFolder, Repo, Store
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub import longline, ndjson
-from course_lib.hub.blobs import BlobStore
+from course_lib.hub.api import longline, ndjson
+from course_lib.hub.api.ndjson import CommitBody, CommitParser, LargeFile
 from course_lib.hub.errors import HubError
-from course_lib.hub.ndjson import CommitBody, CommitParser, LargeFile
-from course_lib.hub.store import AddFile, CopyFile, DeleteFile, DeleteFolder
+from course_lib.hub.storage.blobs import BlobStore
+from course_lib.hub.storage.store import AddFile, CopyFile, DeleteFile, DeleteFolder
 from tests.hub.mutating import mutated
 
 SHA256 = "0123456789abcdef" * 4

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from course_lib.hub.objects import Blob, blob_oid, dump_tree, large_file, load_tree, pointer
-from course_lib.hub.store import AddFile, DeleteFile
+from course_lib.hub.storage.objects import Blob, blob_oid, dump_tree, large_file, load_tree, pointer
+from course_lib.hub.storage.store import AddFile, DeleteFile
 
 FILES = {
     "README.md": b"# Card\n",

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from course_lib.hub import snippets
-from course_lib.hub.browse import PAGE
 from course_lib.hub.names import RepoId
 from course_lib.hub.server import create_app
-from course_lib.hub.store import AddFile, Store
-from course_lib.hub.templating import HERE, PAGE_HEADERS, amount, size
+from course_lib.hub.storage.store import AddFile, Store
+from course_lib.hub.web import snippets
+from course_lib.hub.web.browse import PAGE
+from course_lib.hub.web.templating import HERE, PAGE_HEADERS, amount, size
 from tests.hub.conftest import Client
 from tests.hub.test_preview import SAFE, parquet
 

@@ -6,7 +6,7 @@ from html import escape
 
 import pytest
 
-from course_lib.hub.rendering import Place, to_html
+from course_lib.hub.web.rendering import Place, to_html
 from tests.hub.conftest import Server
 from tests.hub.sample_attacks import ATTACKS
 from tests.hub.test_preview import SAFE, parquet

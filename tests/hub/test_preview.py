@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub import preview
-from course_lib.hub.preview import Unreadable, first_rows, shorten, tensors, text
-from course_lib.hub.splits import configurations
+from course_lib.hub.cards.splits import configurations
+from course_lib.hub.web import preview
+from course_lib.hub.web.preview import Unreadable, first_rows, shorten, tensors, text
 
 
 def parquet(columns: dict, features: dict | None = None, **options: object) -> bytes:
@@ -78,7 +78,7 @@ def test_only_the_first_pages_of_a_large_row_group_are_read(file):
     path = file(parquet({"text": words}, compression="none", use_dictionary=False))
     assert path.stat().st_size > 50_000_000
     read = (
-        "import sys, pyarrow; from pathlib import Path; from course_lib.hub.preview import *\n"
+        "import sys, pyarrow; from pathlib import Path; from course_lib.hub.web.preview import *\n"
         "assert first_rows(Path(sys.argv[1]), 'x.parquet').total == 40_000\n"
         "print(pyarrow.default_memory_pool().max_memory())"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub.rendering import (
+from course_lib.hub.web.rendering import (
     ATTRIBUTES,
     MAX_SECONDS,
     MAX_TEXT,

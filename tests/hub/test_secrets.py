@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from course_lib.hub.store import Store
+from course_lib.hub.storage.store import Store
 from tests.hub.uploading import Refused, Uploader, inline, large
 
 CLIENT = """

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from course_lib.hub import streams
 from course_lib.hub.errors import HubError
-from course_lib.hub.store import Store
+from course_lib.hub.storage.store import Store
 from course_lib.hub.streams import PIECE, announced_size, check_space, pour, read_json
 
 

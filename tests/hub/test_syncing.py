@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.hub import downloading
 from course_lib.hub.errors import HubError
-from course_lib.hub.integrity import check
 from course_lib.hub.names import parse_repo_id
-from course_lib.hub.store import AddFile, DeleteFile, DeleteFolder, Repo, Store
-from course_lib.hub.syncing import sync_repo
+from course_lib.hub.storage.integrity import check
+from course_lib.hub.storage.store import AddFile, DeleteFile, DeleteFolder, Repo, Store
+from course_lib.hub.transfer import downloading
+from course_lib.hub.transfer.syncing import sync_repo
 
 
 @pytest.fixture

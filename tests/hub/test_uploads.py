@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from course_lib.hub.names import RepoId
-from course_lib.hub.objects import blob_oid
-from course_lib.hub.store import LARGE_SIZE, MAIN, Store
+from course_lib.hub.storage.objects import blob_oid
+from course_lib.hub.storage.store import LARGE_SIZE, MAIN, Store
 from tests.hub.uploading import Refused, Uploader, inline, wait_for
 
 REPO = RepoId("model", "ann", "x")

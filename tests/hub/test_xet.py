@@ -12,9 +12,9 @@ import lz4.frame
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from course_lib.hub import xet, xet_format
-from course_lib.hub.maintenance import reset
-from course_lib.hub.store import Store
+from course_lib.hub.api import xet, xet_format
+from course_lib.hub.storage.maintenance import reset
+from course_lib.hub.storage.store import Store
 from tests.hub.mutating import mutated
 from tests.hub.xet_bytes import (
     GROUPED_LZ4,

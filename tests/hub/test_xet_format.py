@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.hub import xet_format
+from course_lib.hub.api import xet_format
+from course_lib.hub.api.xet_format import Segment, read_chunk, read_shard, read_xorb
 from course_lib.hub.errors import HubError
-from course_lib.hub.xet_format import Segment, read_chunk, read_shard, read_xorb
 from tests.hub.mutating import mutated
 from tests.hub.xet_bytes import (
     GROUPED_LZ4,

@@ -25,7 +25,7 @@ def test_every_file_of_the_package_is_in_it(names, files, root):
     assert missing == set()
     kinds = {path.suffix for path in package}
     assert ".html" in kinds and ".css" in kinds  # the Hub's pages
-    assert any(name.startswith("course_lib/hub/templates/") for name in names)
+    assert any(name.startswith("course_lib/hub/web/templates/") for name in names)
 
 
 def test_the_weights_are_in_it(names):

@@ -1,0 +1,1 @@
+"""What the clients ask: metadata, contents, commits, uploads. One module a topic."""

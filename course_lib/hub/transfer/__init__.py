@@ -1,0 +1,1 @@
+"""Repositories in and out: imported from files, exported, mirrored from another Hub."""
