@@ -91,13 +91,13 @@ def dequantize(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
     "The inverse of `quantize`, as float32."
     return codes * scales.reshape(-1, *[1] * (codes.ndim - 1)).astype(np.float32)
 
-# %% ../../nbs/lib/42_adapters.ipynb #45bd73cf
+# %% ../../nbs/lib/42_adapters.ipynb #91bf7df0
 def save_adapter(path: Path | str,
                  adapter: Adapter,
                  bits: int = 16,       # of the numbers in a matrix: 16 or 8
                  ) -> None:
     "Write an adapter as safetensors."
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if bits not in (8, 16):
         raise ValueError(f"an adapter is stored with 8 or 16 bits a number, not {bits}")
@@ -107,7 +107,8 @@ def save_adapter(path: Path | str,
         _store(stored, f"{name}:down", change.down, bits)
     for name, values in sorted(adapter.whole.items()):
         _store(stored, name, values, bits if np.ndim(values) == 2 else 16)
-    save_file(stored, path, metadata=dict(sorted(adapter.metadata.items())) or None)
+    # Not `save_file`: that makes a file which nobody else may read.
+    Path(path).write_bytes(save(stored, dict(sorted(adapter.metadata.items())) or None))
 
 
 def _store(stored: dict[str, np.ndarray], name: str, values: np.ndarray, bits: int) -> None:
