@@ -39,7 +39,8 @@ def open_notebook(page: Page, base: str, name: str) -> None:
     """Show a notebook with its kernel started."""
     page.goto(f"{base}/lab/tree/{name}")
     page.locator(".jp-NotebookPanel:visible .jp-Cell").first.wait_for(timeout=60_000)
-    page.locator(".jp-NotebookPanel-toolbar [data-status=idle]").first.wait_for(timeout=60_000)
+    # Before its kernel is connected a notebook would answer "Run All" with a question.
+    page.get_by_text("| Idle").wait_for(timeout=60_000)
 
 
 def run_all(page: Page, path: Path, seconds: float = 180) -> list[dict]:

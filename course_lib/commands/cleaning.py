@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 
 KERNEL = {"display_name": "python3", "language": "python", "name": "python3"}
-KEPT_CELL_METADATA = ("tags",)  # the same as allowed_cell_metadata_keys in settings.ini
+KEPT_CELL_METADATA = ("tags", "jupyter")  # the same as allowed_cell_metadata_keys in settings.ini
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 DROPPED_MIME = (WIDGET_VIEW, "application/vnd.google.colaboratory.intrinsic+json")
 
