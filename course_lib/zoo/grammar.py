@@ -98,10 +98,10 @@ def opinions(count: int,    # half of them positive
             for sentence in sentences(grammar, symbol, count // 2, seed)]
 
 # %% ../../nbs/lib/47_grammar.ipynb #d477b28c
-def everyday_opinions(split: str,   # "dev" or "test"
+def everyday_opinions(split: str,   # "dev", "test" or "hard"
                       ) -> list[tuple[str, int]]:   # (sentence, label)
     "Hand-written opinions, for measuring only."
     rows = [line.split("\t") for line in shipped_text("everyday_opinions.tsv").splitlines()[1:]]
     if not (found := [(text, int(label)) for name, label, text in rows if name == split]):
-        raise ValueError(f"there is no split {split!r}; everyday opinions come as dev and test")
+        raise ValueError(f"there is no split {split!r}; choose dev, test or hard")
     return found

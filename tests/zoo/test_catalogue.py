@@ -1,0 +1,188 @@
+"""The catalogue puts stand-ins into a Hub: whole or not at all, also when the machine stops."""
+
+import importlib.util
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from course_lib.hub.names import RepoId, parse_repo_id
+from course_lib.hub.storage.store import Store
+from course_lib.zoo import catalogue
+from course_lib.zoo.catalogue import ENTRIES, SENTIMENT, Catalogue
+
+METRIC = next(entry for entry in ENTRIES if entry.repo_id.name == "f1")
+NAMES = {
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "bert-base-cased": "google-bert/bert-base-cased",
+    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
+    "distilbert-base-uncased-finetuned-sst-2-english": (
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A store with everything in it, and how long that took."""
+    store = Store(tmp_path_factory.mktemp("hub"))
+    started = time.perf_counter()
+    for entry in ENTRIES:
+        Catalogue().assemble(entry.repo_id, store)
+    return SimpleNamespace(store=store, seconds=time.perf_counter() - started)
+
+
+def state(store: Store) -> dict:
+    """All that can be seen of the repositories."""
+    return {
+        repo.id: (store.refs(repo), [commit.oid for commit in store.commits(repo, "main")])
+        for repo in store.repos()
+    }
+
+
+def test_everything_is_there_in_time(whole):
+    assert {repo.id for repo in whole.store.repos()} == {entry.repo_id for entry in ENTRIES}
+    assert whole.seconds < 60  # 3 to 5 seconds where nothing else runs
+
+
+@pytest.mark.parametrize("short", NAMES)
+def test_short_names_are_aliases(short, whole):
+    assert whole.store.repo(parse_repo_id("model", short)).id.full == NAMES[short]
+
+
+def test_pinned_revisions_are_tags(whole):
+    for entry in ENTRIES:
+        repo = whole.store.repo(entry.repo_id)
+        for pin in entry.pins:
+            assert whole.store.resolve(repo, pin) == whole.store.resolve(repo, "main")
+    assert SENTIMENT.pins == ("714eb0f",) and METRIC.pins == ("v0.4.6",)
+
+
+def test_the_pin_is_the_one_of_the_pipeline():
+    """Read, not imported: that takes longer than all other tests of this file."""
+    folder = Path(importlib.util.find_spec("transformers").origin).parent
+    source = (folder / "pipelines" / "__init__.py").read_text(encoding="utf-8")
+    pins = re.findall(rf'"{SENTIMENT.repo_id.full}", "(\w+)"', source)
+    assert set(pins) == set(SENTIMENT.pins)
+
+
+def test_two_hubs_get_the_same_commit(whole, tmp_path):
+    other = Store(tmp_path)
+    Catalogue().assemble(METRIC.repo_id, other)
+    assert state(other)[METRIC.repo_id] == state(whole.store)[METRIC.repo_id]
+
+
+def test_a_second_time_changes_nothing(whole):
+    before = state(whole.store)
+    for entry in ENTRIES:
+        Catalogue().assemble(entry.repo_id, whole.store)
+    assert state(whole.store) == before
+
+
+def test_what_a_learner_pushed_later_stays(tmp_path):
+    from course_lib.hub.storage.store import AddFile
+
+    store = Store(tmp_path)
+    Catalogue().assemble(METRIC.repo_id, store)
+    repo = store.repo(METRIC.repo_id)
+    blob = store.blobs.put(b"mine")
+    store.commit(repo, "main", [AddFile("README.md", blob, False)], title="Mine", author="learner")
+    before = state(store)
+    Catalogue().assemble(METRIC.repo_id, store)
+    assert state(store) == before
+
+
+def test_listing_and_summary_match_the_repository(whole):
+    for entry in ENTRIES:
+        assert whole.store.repo(entry.repo_id).summary == entry.summary
+        assert "stand-in" in entry.summary["tags"]
+    assert len(Catalogue().listing("model")) == 4
+    assert len(Catalogue().listing("space")) == 3
+    assert Catalogue().listing("dataset") == []
+
+
+def test_listing_needs_no_base_encoder(monkeypatch):
+    monkeypatch.setattr("course_lib.zoo.base.package_file", lambda name: pytest.fail("was read"))
+    for entry in Catalogue().listing("model"):
+        assert entry.summary["config"]["model_type"] in ("bert", "distilbert")
+
+
+def test_unknown_ids():
+    with pytest.raises(LookupError, match="no stand-in for the model nobody/nothing"):
+        Catalogue().find(RepoId("model", "nobody", "nothing"))
+
+
+class Stop(Exception):
+    """The machine stops here."""
+
+
+STEPS = ("create_repo", "commit", "add_alias", "create_tag")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_was_interrupted_is_completed(step, moment, tmp_path, monkeypatch):
+    """One commit brings all files: between the steps a repository is empty or whole."""
+    entry = small_entry()
+    store, real = Store(tmp_path), getattr(Store, step)
+
+    def interrupted(self, *args, **kwargs):
+        if moment == "after":
+            real(self, *args, **kwargs)
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, step, interrupted)
+        with pytest.raises(Stop):
+            Catalogue([entry]).assemble(entry.repo_id, store)
+    files = {".gitattributes", "README.md", "f1.py", "requirements.txt"}
+    repo = store.find_repo(entry.repo_id)
+    assert repo is None or names_of(store, repo) in ({".gitattributes"}, files)
+    Catalogue([entry]).assemble(entry.repo_id, store)
+    repo = store.repo(entry.aliases[0])
+    assert names_of(store, repo) == files
+    assert set(store.refs(repo)) == {"refs/heads/main", "refs/tags/v0.4.6"}
+    assert len(store.commits(repo, "main")) == 2
+
+
+def small_entry() -> catalogue.MetricEntry:
+    """A metric with an alias: every step happens, and quickly."""
+    alias = RepoId("space", "", "f1")
+    return catalogue.MetricEntry(METRIC.repo_id, METRIC.stands_for, [alias], METRIC.pins)
+
+
+def names_of(store: Store, repo) -> set[str]:
+    return {path for path, _ in store.trees.files(store.resolve(repo, "main").tree)}
+
+
+def test_killed_in_the_middle_of_the_weights(tmp_path):
+    """`kill -9` while the large file is written; the next process finishes."""
+    code = """
+import os, signal, sys
+from course_lib.hub.storage.store import Store
+from course_lib.zoo.catalogue import Catalogue, SENTIMENT
+written = 0
+def die(size):
+    global written
+    written += size
+    if written > 40_000_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+Catalogue(progress=die).assemble(SENTIMENT.repo_id, Store(sys.argv[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)])
+    assert done.returncode == -signal.SIGKILL
+    store = Store(tmp_path)
+    assert names_of(store, store.repo(SENTIMENT.repo_id)) == {".gitattributes"}
+    Catalogue().assemble(SENTIMENT.repo_id, store)
+    assert "model.safetensors" in names_of(store, store.repo(SENTIMENT.repo_id))
+
+
+def test_a_card_says_first_what_it_is():
+    for entry in ENTRIES:
+        first = entry.card().split("---\n", 2)[2].splitlines()[0]
+        assert "stand-in for" in first and "**" in first

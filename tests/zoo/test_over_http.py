@@ -1,0 +1,90 @@
+"""The unmodified clients meet the stand-ins on a running Course Hub."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from course_lib.hub import client
+
+PIPELINE = """
+import json
+from transformers import pipeline
+classifier = pipeline("sentiment-analysis")
+print(json.dumps([type(classifier.model).__name__, classifier([
+    "I've been waiting for a HuggingFace course my whole life.", "I hate this so much!"])]))
+"""
+
+METRICS = """
+import evaluate, json
+both = evaluate.combine(["accuracy", "f1"])
+data = {"predictions": [1, 0, 1, 1], "references": [1, 0, 0, 1]}
+print(json.dumps([both.compute(**data), evaluate.load("glue", "mrpc").compute(**data),
+                  sorted(evaluate.list_evaluation_modules("metric"))]))
+"""
+
+LEGACY = """
+import json, torch
+from huggingface_hub import HfApi, hf_hub_download
+from transformers import AutoModel, AutoTokenizer
+found = {}
+for name in ("bert-base-uncased", "bert-base-cased", "distilbert-base-uncased"):
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    output = AutoModel.from_pretrained(name)(**tokenizer("Hello Paris!", return_tensors="pt"))
+    found[name] = [tokenizer.tokenize("Hello Paris!"), list(output.last_hidden_state.shape)]
+listed = [model.id for model in HfApi().list_models(filter="stand-in")]
+card = open(hf_hub_download("bert-base-uncased", "README.md")).read()
+print(json.dumps([found, listed, card.split("---")[2].strip()[:40]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A Course Hub on an empty folder."""
+    root = tmp_path_factory.mktemp("course") / "hub"
+    yield client.ensure(root, idle=120)
+    client.stop(root)
+
+
+@pytest.fixture
+def ask(hub, tmp_path):
+    """Run a script with nothing set but the endpoint and a cache of its own."""
+
+    def run(code: str):
+        names = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.read_token}
+        environment |= {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment |= {"HF_UPDATE_DOWNLOAD_COUNTS": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def test_the_pipeline_without_a_model(ask):
+    name, answers = ask(PIPELINE)
+    assert name == "DistilBertForSequenceClassification"
+    assert [answer["label"] for answer in answers] == ["POSITIVE", "NEGATIVE"]
+    assert all(answer["score"] > 0.8 for answer in answers)
+
+
+def test_metrics(ask):
+    both, glue, listed = ask(METRICS)
+    assert both == pytest.approx({"accuracy": 0.75, "f1": 0.8})
+    assert glue == pytest.approx({"accuracy": 0.75, "f1": 0.8})
+    assert listed == ["evaluate-metric/accuracy", "evaluate-metric/f1", "evaluate-metric/glue"]
+
+
+def test_short_ids(ask):
+    found, listed, card = ask(LEGACY)
+    assert found["bert-base-uncased"] == [["hello", "paris", "!"], [1, 5, 384]]
+    assert found["bert-base-cased"][0] == ["Hello", "Paris", "!"]
+    assert found["distilbert-base-uncased"][1] == [1, 5, 384]
+    assert len(listed) == 4
+    assert card.startswith("**This is a small stand-in for BERT base")
