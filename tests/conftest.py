@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ _HOME = tempfile.mkdtemp(prefix="course-tests-")
 os.environ["COURSE_HOME"] = _HOME
 for _name in ("COURSE_HUB", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "NO_COLOR"):
     os.environ.pop(_name, None)
+
+# A shell that runs the tests in the background leaves SIGINT ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -195,10 +195,10 @@ def _everyday(model: "DistilBertForSequenceClassification", split: str, name: st
     return Measurement("accuracy", accuracy(model, list(texts), list(labels)), name,
                        "course/everyday-opinions", len(texts), "text-classification", split=split)
 
-# %% ../../nbs/lib/49_sentiment.ipynb #2dfdfe0e
+# %% ../../nbs/lib/49_sentiment.ipynb #a1b2c3d4
 OPINIONS = 12_000   # sentences of our own grammar
 
-
+# %% ../../nbs/lib/49_sentiment.ipynb #2dfdfe0e
 def build(data: Path | str,                    # has sst2
           folder: Path | str,                  # where weights and report go
           say: Callable[[str], None] = print,  # progress, a line at a time

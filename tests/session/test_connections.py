@@ -356,15 +356,21 @@ def test_colab_secrets_are_not_asked(home: Path, monkeypatch: pytest.MonkeyPatch
 
 # --- imported too early ---
 
+EARLY = {
+    "huggingface_hub.constants": "ENDPOINT",
+    "datasets.config": "HF_ENDPOINT",
+    "evaluate.config": "HF_ENDPOINT",
+}
 
-@pytest.mark.parametrize(
-    "module, variable",
-    [
-        ("huggingface_hub.constants", "ENDPOINT"),
-        ("datasets.config", "HF_ENDPOINT"),
-        ("evaluate.config", "HF_ENDPOINT"),
-    ],
-)
+
+@pytest.fixture(autouse=True)
+def nothing_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have imported the libraries."""
+    for module in EARLY:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+@pytest.mark.parametrize("module, variable", EARLY.items())
 def test_imported_too_early(monkeypatch: pytest.MonkeyPatch, module: str, variable: str) -> None:
     early = SimpleNamespace(**{variable: "https://huggingface.co/"})
     monkeypatch.setitem(sys.modules, module, early)
