@@ -48,10 +48,14 @@ def run_all(page: Page, path: Path, seconds: float = 180) -> list[dict]:
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
     deadline = time.monotonic() + seconds
+    ran: list[int | None] = []
     while time.monotonic() < deadline:
         page.wait_for_timeout(1000)
         page.keyboard.press("Control+s")
-        cells = code_cells(path)
+        try:
+            cells = code_cells(path)
+        except json.JSONDecodeError:  # JupyterLab is writing it at this moment
+            continue
         ran = [cell["execution_count"] for cell in cells if "".join(cell["source"]).strip()]
         failed = any(o["output_type"] == "error" for cell in cells for o in cell["outputs"])
         if failed or None not in ran:
