@@ -49,6 +49,7 @@ def run_all(page: Page, path: Path, seconds: float = 180) -> list[dict]:
     page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
     deadline = time.monotonic() + seconds
     ran: list[int | None] = []
+    settled = 0  # times that it was saved since the kernel had nothing more to do
     while time.monotonic() < deadline:
         page.wait_for_timeout(1000)
         page.keyboard.press("Control+s")
@@ -58,8 +59,10 @@ def run_all(page: Page, path: Path, seconds: float = 180) -> list[dict]:
             continue
         ran = [cell["execution_count"] for cell in cells if "".join(cell["source"]).strip()]
         failed = any(o["output_type"] == "error" for cell in cells for o in cell["outputs"])
-        if failed or None not in ran:
+        if failed or settled > 1:
             return cells
+        # A cell has its number when it begins; its outputs come later.
+        settled += None not in ran and page.get_by_text("| Idle").is_visible()
     raise TimeoutError(f"{path.name} did not finish within {seconds:.0f} s: {ran}")
 
 
