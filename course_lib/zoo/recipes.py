@@ -65,10 +65,11 @@ class Report:
     "How a recipe went."
     recipe: str                      # its name: `course zoo build NAME` repeats it
     seed: int
-    seconds: float                   # on 2 CPU cores
+    seconds: float                   # on `cores` CPU cores
     data: dict[str, int]             # what it was made from → how many examples
     measured: list[Measurement] = field(default_factory=list)
     sha256: str = ""                 # of the file that was shipped
+    cores: int = 2
 
 # %% ../../nbs/lib/43_recipes.ipynb #fd876295
 def save_report(path: Path | str, report: Report) -> None:
@@ -162,7 +163,8 @@ def _table(report: Report) -> str:
 def _made_how(report: Report) -> str:
     minutes = max(1, round(report.seconds / 60))
     unit = "minute" if minutes == 1 else "minutes"
-    text = (f"`course zoo build {report.recipe}` repeats it: {minutes} {unit} on 2 CPU cores, "
+    cores = "1 CPU core" if report.cores == 1 else f"{report.cores} CPU cores"
+    text = (f"`course zoo build {report.recipe}` repeats it: {minutes} {unit} on {cores}, "
             f"seed {report.seed}.")
     if not report.data:
         return text + " Nothing is trained; the numbers below are measured again."

