@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..hub.names import RepoId
 from ..metrics import METRICS, metric_files
-from . import assembly, sentiment
+from . import assembly, sentences, sentiment
 from .assembly import File
 from .entries import BERT, DISTILBERT, FRONT_MATTER, Entry, ModelEntry, model_id
 from .recipes import Card
@@ -110,10 +110,11 @@ DISTILBERT_UNCASED = ModelEntry(
 
 # %% ../../nbs/lib/70_catalogue.ipynb #e01cfe7c
 ENTRIES: list[Entry] = [BERT_UNCASED, BERT_CASED, DISTILBERT_UNCASED, sentiment.ENTRY,
-                        *map(metric_entry, METRICS)]
+                        *sentences.ENTRIES, *map(metric_entry, METRICS)]
 
 RECIPES = {   # name → (function, what it takes)
     "encoders": "course_lib.zoo.encoders:build",
+    "sentences": "course_lib.zoo.sentences:build",
     "sentiment": "course_lib.zoo.sentiment:build",
 }
 
