@@ -20,7 +20,7 @@ def read_settings() -> dict[str, str]:
 
 
 def extras(settings: dict[str, str]) -> dict[str, list[str]]:
-    """Every `NAME_requirements` of settings.ini, and `all`: both tracks, offline, JupyterLab."""
+    """Every `NAME_requirements` of settings.ini, and `all`: whatever a reader may want."""
     suffix = "_requirements"
     found = {
         key.removesuffix(suffix): value.split()
@@ -36,6 +36,7 @@ def extras(settings: dict[str, str]) -> dict[str, list[str]]:
         *(f"{requirement}; {whole}" for requirement in found["tf"]),
         *found["offline"],
         *found["lab"],
+        *found["metrics"],
     ]
     return found
 

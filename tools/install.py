@@ -69,8 +69,11 @@ def install(python: str, tensorflow: str) -> None:
         ("pip", [*pip, "--upgrade", "pip", "setuptools", "wheel"]),
         ("PyTorch", [*pip, *extras["pt"]]),
         (f"TensorFlow ({tensorflow})", [*pip, *extras[tensorflow]]),
+        # seqeval is source only and wants setuptools_scm to be built: in an environment of its own.
+        ("what BLEU, ROUGE and seqeval need",
+         [*pip, "--build-constraint", str(ROOT / "constraints.txt"), *extras["metrics"]]),
         ("the course, JupyterLab and the libraries",
-         [*pip, "--no-build-isolation", "-e", f"{ROOT}[offline,lab,dev]"]),
+         [*pip, "--no-build-isolation", "-e", f"{ROOT}[offline,lab,metrics,dev]"]),
     ]  # fmt: skip
     began = time.monotonic()
     VENV.mkdir(exist_ok=True)

@@ -50,6 +50,7 @@ TRACKS = {  # what an optional library is for, by the extra that brings it
     "tf-cpu": "the Keras track",
     "offline": "working offline",
     "lab": "`course lab`",
+    "metrics": "BLEU, ROUGE and seqeval",
 }
 
 

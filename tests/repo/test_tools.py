@@ -53,11 +53,13 @@ def test_a_failed_setup_leaves_no_stamp(venv, monkeypatch, capsys):
 
     monkeypatch.setattr(install, "step", fail)
     monkeypatch.setattr(install, "state_key", lambda *args: "key")
-    monkeypatch.setattr(install, "requirements", lambda: {"pt": [], "tf": [], "tf-cpu": []})
+    monkeypatch.setattr(
+        install, "requirements", lambda: dict.fromkeys(("pt", "tf", "tf-cpu", "metrics"), ())
+    )
     monkeypatch.setattr(sys, "argv", ["install.py"])
     install.STAMP.write_text('{"key": "other"}')
     assert install.main() == 1
-    assert "make setup failed: step [1/5] Python environment" in capsys.readouterr().err
+    assert "make setup failed: step [1/6] Python environment" in capsys.readouterr().err
     assert not install.STAMP.exists()
 
 

@@ -1,6 +1,5 @@
-"""The metrics of the Course Hub give scikit-learn's and SciPy's numbers, through `evaluate`."""
+"""Metrics of labels give scikit-learn's and SciPy's numbers, through `evaluate`."""
 
-import ast
 import warnings
 
 import evaluate
@@ -9,40 +8,10 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics as sk
 
-from course_lib.metrics import METRICS, compute_metrics_for, metric_files, metric_script
+from course_lib.metrics import compute_metrics_for, metric_script
 
 TRIALS = range(6)
 ACCURACY_TASKS = "sst2 mnli mnli_mismatched mnli_matched qnli rte wnli hans".split()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def modules(tmp_path_factory):
-    """`evaluate` copies scripts before it runs them: into a folder of these tests."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(
-            evaluate.loading, "init_dynamic_modules", _own_folder(tmp_path_factory.mktemp("hf"))
-        )
-        yield
-
-
-def _own_folder(folder):
-    from evaluate.loading import init_dynamic_modules
-
-    return lambda name="evaluate_modules", hf_modules_cache=None: init_dynamic_modules(
-        name, hf_modules_cache or folder
-    )
-
-
-@pytest.fixture(scope="module")
-def load():
-    loaded = {}
-
-    def get(name, config=None):
-        if (name, config) not in loaded:
-            loaded[name, config] = evaluate.load(metric_script(name), config)
-        return loaded[name, config]
-
-    return get
 
 
 def sample(seed: int, classes: int = 2):
@@ -134,18 +103,9 @@ def test_glue_without_a_task(config):
         evaluate.load(metric_script("glue"), config)
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_scripts_import_one_name_a_line(name):
-    """`evaluate` reads imports with a regular expression: `import a, b` asks for a package `a,`."""
-    source = metric_files(name)[f"{name}.py"].read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            assert len(node.names) == 1, ast.unparse(node)
-
-
 def test_compute_metrics_for_a_trainer():
     compute = compute_metrics_for("mrpc", metric_script("glue"))
     logits = np.array([[3.0, 1.0], [0.0, 2.0], [1.0, 5.0]])
     assert compute((logits, np.array([0, 1, 0])))["accuracy"] == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="the course has the metrics"):
-        metric_script("bleu")
+        metric_script("meteor")
