@@ -16,6 +16,8 @@ MODULES = (
     "course_lib.zoo.catalogue",
     "course_lib.data.batching",
     "course_lib.metrics",
+    "course_lib.pipelines",
+    "course_lib.pipelines.tasks",
 )
 HEAVY = ("torch", "tensorflow", "keras", "transformers", "datasets", "huggingface_hub", "evaluate")
 SECONDS = 0.3
