@@ -26,8 +26,8 @@ CONTEXT = (
 def wordpiece() -> Tokenizer:
     """BERT's kind: lower case, words and their pieces."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    inner = [f"##{piece}" for piece in (*CHARACTERS, "s", "ed", "ing")]
-    pieces = [*special, *CHARACTERS, *inner, *WORDS]
+    inner = [f"##{character}" for character in CHARACTERS]
+    pieces = [*special, *CHARACTERS, *inner, *WORDS, "##ed", "##ing"]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
