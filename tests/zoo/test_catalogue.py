@@ -13,6 +13,7 @@ import pytest
 
 from course_lib.hub.names import RepoId, parse_repo_id
 from course_lib.hub.storage.store import Store
+from course_lib.metrics import METRICS
 from course_lib.zoo import catalogue
 from course_lib.zoo.catalogue import ENTRIES, Catalogue
 from course_lib.zoo.sentiment import ENTRY as SENTIMENT
@@ -103,7 +104,7 @@ def test_listing_and_summary_match_the_repository(whole):
         assert whole.store.repo(entry.repo_id).summary == entry.summary
         assert "stand-in" in entry.summary["tags"]
     assert Catalogue().listing("model")
-    assert len(Catalogue().listing("space")) == 3
+    assert len(Catalogue().listing("space")) == len(METRICS)
     assert Catalogue().listing("dataset") == []
 
 
