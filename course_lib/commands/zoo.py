@@ -46,7 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
 
-    actions.add_parser("list", help="the stand-ins: for what, how large, measured how")
+    listing = actions.add_parser("list", help="the stand-ins: for what, how large, measured how")
+    listing.add_argument("--markdown", action="store_true", help="as a table for a page")
 
     card = actions.add_parser("card", help="print the card of a stand-in")
     card.add_argument("id", help="a model's or a metric's id, for example bert-base-uncased")
@@ -78,9 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def list_(args: argparse.Namespace) -> int:
-    """A block for each stand-in."""
+    """A block for each stand-in, or a row of a table."""
     from course_lib.zoo.catalogue import ENTRIES
 
+    if args.markdown:
+        print(table(ENTRIES))
+        return 0
     style = Style.of()
     for entry in ENTRIES:
         print(style.bold(entry.repo_id.full))
@@ -94,7 +98,7 @@ def facts(entry: Entry) -> dict[str, str]:
     from course_lib.zoo.recipes import measured_text
 
     report = getattr(entry, "report", None)
-    measured = [measured_text(m) for m in report.measured] if report else ["equal to scikit-learn"]
+    measured = [measured_text(m) for m in report.measured] if report else [f"equal to {entry.equals}"]
     size = f"{entry.size / 1e6:.0f} MB" if entry.size >= 1e6 else f"{entry.size / 1e3:.0f} kB"
     return {
         "stands for": entry.stands_for,
@@ -102,6 +106,14 @@ def facts(entry: Entry) -> dict[str, str]:
         "recipe": report.recipe if report else "none: a script of the course",
         "measured": "; ".join(measured),
     }
+
+
+def table(entries: list[Entry]) -> str:
+    """The same facts in Markdown, as the README shows them."""
+    heads = ["id", *facts(entries[0])]
+    rows = [[f"`{entry.repo_id.full}`", *facts(entry).values()] for entry in entries]
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def card(args: argparse.Namespace) -> int:

@@ -38,6 +38,13 @@ def test_list(capsys):
     assert "accuracy 0." in out and "recipe      sentiment" in out
 
 
+def test_the_table_of_the_readme(capsys, root):
+    code, out, _ = run(capsys, "list", "--markdown")
+    assert code == 0 and len(out.splitlines()) == len(ENTRIES) + 2
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert out in readme, "put what `course zoo list --markdown` prints into nbs/index.ipynb"
+
+
 @pytest.mark.parametrize("name", ["bert-base-cased", "google-bert/bert-base-cased", "glue"])
 def test_card(name, capsys):
     code, out, _ = run(capsys, "card", name)
@@ -79,7 +86,7 @@ def test_assemble_without_the_base_encoder(capsys, tmp_path, monkeypatch):
 
 def test_build_an_unknown_recipe(capsys, tmp_path):
     code, _, err = run(capsys, "build", "soup", "--data", str(tmp_path))
-    assert code == 1 and "the recipes are encoders, sentiment" in err
+    assert code == 1 and "the recipes are " + ", ".join(catalogue.RECIPES) in err
 
 
 def test_build_without_the_data(capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""The sentence encoders: what sentence-transformers and AutoModel make of them, and how well they search."""
+"""The sentence encoders: what the libraries make of them, and how well they search."""
 
 import numpy as np
 import pytest
