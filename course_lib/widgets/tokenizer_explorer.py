@@ -64,7 +64,7 @@ def _bare_tokens(tokenizer: Any, text: str, add_special_tokens: bool) -> list[To
             for name, id_, span, mask in zip(encoded.tokens, encoded.ids, encoded.offsets,
                                              encoded.special_tokens_mask, strict=True)]
 
-# %% ../../nbs/lib/81_tokenizer_explorer.ipynb #eb4a5719
+# %% ../../nbs/lib/81_tokenizer_explorer.ipynb #c3f48c31
 MOST = 300   # tokens drawn
 
 
@@ -72,7 +72,7 @@ def token_card(token: Token, number: int) -> str:
     "One token as HTML: readable without its style, since every part is text."
     tint = "#FFFFFF" if token.special else TINTS[number % len(TINTS)]
     edge = f"2px dashed {INK}" if token.kind else f"1px solid {EDGE}"
-    span = "{}–{}".format(*token.offsets) if token.offsets and not token.special else ""
+    span = "{}–{}".format(*token.offsets) if token.offsets and token.offsets[1] else ""
     box = (f"display:inline-block;background-color:{tint};color:{INK};border:{edge};"
            "border-radius:4px;padding:.1em .4em;margin:.15em;text-align:center;"
            "vertical-align:top;line-height:1.35")
