@@ -101,7 +101,7 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 def thin(points: list[tuple[int, float]], most: int = 300) -> list[tuple[int, float]]:
     "Every n-th point and the last."
-    stride = -(-len(points) // most)
+    stride = max(1, -(-len(points) // most))
     return points[:-1][::stride] + points[-1:]
 
 

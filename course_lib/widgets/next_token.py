@@ -208,7 +208,7 @@ class NextTokenExplorer(Interactive):
         best = ", ".join(f"{visible(c.text)} {c.probability:.1%}" for c in self.candidates()[:3])
         return f"NextTokenExplorer after {self.text[-60:]!r}: {best} ..."
 
-# %% ../../nbs/lib/83_next_token.ipynb #47ac48bc
+# %% ../../nbs/lib/83_next_token.ipynb #85d82b9e
 def _controls(explorer: NextTokenExplorer) -> "list[ipywidgets.Widget]":
     "Text field and three sliders."
     import ipywidgets as w
@@ -218,7 +218,7 @@ def _controls(explorer: NextTokenExplorer) -> "list[ipywidgets.Widget]":
     return [w.Textarea(explorer.text, description="Text", rows=2, layout=wide),
             w.FloatSlider(now.temperature, min=min(0.05, now.temperature),
                           max=max(3.0, now.temperature), step=0.05, description="temperature"),
-            w.IntSlider(now.top_k, min=0, max=most, description="top-k", tooltip="0: all tokens"),
+            w.IntSlider(now.top_k, min=0, max=most, description="top-k"),
             w.FloatSlider(now.top_p, min=min(0.05, now.top_p), max=1.0, step=0.05,
                           description="top-p")]
 

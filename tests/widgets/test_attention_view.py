@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 
 from course_lib.widgets.attention_view import (
+    DARK,
     LATER,
+    LIGHT,
     OTHER,
     PADDING,
     SEEN,
     AttentionView,
     attention,
     heat_map,
+    ink,
     model_attentions,
     pixels,
     strongest,
-)  # fmt: skip
+)
+from course_lib.widgets.static import contrast
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +105,7 @@ def test_an_encoder_decoder_has_three_kinds(bart, wordpiece, target):
 
 
 def test_the_kind_is_picked(bart, wordpiece):
-    view = AttentionView.from_model(bart, wordpiece, "the cat", "a dog", layer=1)
+    view = AttentionView.from_model(bart, wordpiece, "the cat", target="a dog", layer=1)
     pickers = {picker.description: picker for picker in view.view.children[1].children}
     assert len(pickers["Layer"].options) == 2
     pickers["Kind"].value = view.kinds[2]
@@ -163,6 +167,13 @@ def test_the_picture_holds_the_weights():
     assert picture[0, 0].tolist() == [247, 251, 255] and picture[0, 1].tolist() == [8, 48, 107]
     grey = picture.mean(-1)
     assert grey[0, 1] < grey[0, 2] < grey[1, 2] < grey[0, 0]
+
+
+def test_numbers_can_be_read_on_every_square():
+    for share in np.linspace(0, 1, 101):
+        square = LIGHT + share * (DARK - LIGHT)
+        colour = "#{:02X}{:02X}{:02X}".format(*square.round().astype(int))
+        assert contrast(ink(share), colour) >= 4.5
 
 
 def test_the_strongest_in_order():
