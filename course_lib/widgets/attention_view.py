@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SEEN', 'PADDING', 'LATER', 'OTHER', 'WORDS', 'NO_WEIGHTS', 'MOST', 'LIGHT', 'DARK', 'Attention', 'attention',
-           'model_attentions', 'pixels', 'heat_map', 'strongest', 'lines_view', 'bold', 'caption', 'in_numbers',
+           'model_attentions', 'pixels', 'ink', 'heat_map', 'strongest', 'lines_view', 'bold', 'caption', 'in_numbers',
            'AttentionView']
 
-# %% ../../nbs/lib/82_attention_view.ipynb #e0f9eaa1
+# %% ../../nbs/lib/82_attention_view.ipynb #6b95b1e5
 import base64
 import struct
 import zlib
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import to_numpy
-from .static import BLUE, EDGE, Interactive, drawing, escape, table, visible
+from .static import (BLUE, EDGE, INK, PAPER, Interactive, contrast, drawing,
+                                       escape, table, visible)
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -171,7 +172,7 @@ def pixels(share: np.ndarray,   # (T, S) from 0 to 1
     png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
-# %% ../../nbs/lib/82_attention_view.ipynb #4f518076
+# %% ../../nbs/lib/82_attention_view.ipynb #13773873
 def _short(token: str, most: int = 11) -> str:
     shown = visible(token)
     return escape(shown if len(shown) <= most else shown[:most - 1] + "…")
@@ -190,10 +191,16 @@ def _hatched(hidden: np.ndarray, cell: float) -> list[str]:
     return shapes
 
 
+def ink(share: float) -> str:
+    "Black or white, whichever is easier to read on a square of this darkness."
+    colour = "#{:02X}{:02X}{:02X}".format(*(LIGHT + share * (DARK - LIGHT)).round().astype(int))
+    return max(INK, PAPER, key=lambda text: contrast(text, colour))
+
+
 def _numbers(weights: np.ndarray, hidden: np.ndarray, top: float, cell: float) -> list[str]:
-    "The weight in each square, white on the dark ones."
+    "The weight in each square."
     return [f'<text x="{(j + .5) * cell:g}" y="{(i + .66) * cell:g}" font-size="10" '
-            f'text-anchor="middle" fill="{"#FFFFFF" if w > top / 2 else "#000000"}">'
+            f'class="on-square" text-anchor="middle" fill="{ink(w / (top or 1))}">'
             f'{f"{w:.2f}".lstrip("0")}</text>'
             for (i, j), w in np.ndenumerate(weights) if hidden[i, j] == SEEN]
 
