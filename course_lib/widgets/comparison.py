@@ -66,7 +66,7 @@ def output_html(output: Any) -> str:
     more = len(rows) - MOST_ROWS
     return table(names, cells) + (f"<div>… and {more} more</div>" if more > 0 else "")
 
-# %% ../../nbs/lib/86_comparison.ipynb #1977f03f
+# %% ../../nbs/lib/86_comparison.ipynb #def400d6
 def verdict(outcomes: Sequence[Outcome]) -> str:
     "Who agrees and who was fastest, in a sentence."
     good = [outcome for outcome in outcomes if not outcome.error]
@@ -77,7 +77,8 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     same = "The answers are the same" if len(set(answers)) == 1 else "The answers differ"
     fast, *_, slow = sorted(good, key=lambda outcome: outcome.seconds)
     ratio = slow.seconds / fast.seconds if fast.seconds else 1.0
-    words = f"{same}; {fast.name} is fastest, {slow.name} takes {ratio:.1f} times as long."
+    times = f"{ratio:.1f}" if ratio < 1000 else "more than 1,000"
+    words = f"{same}; {fast.name} is fastest, {slow.name} takes {times} times as long."
     return words + (f" {failed} failed." if failed else "")
 
 
