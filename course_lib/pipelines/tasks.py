@@ -185,17 +185,17 @@ def make_pipeline(name: str, task: Task, model: Any, config: Any, tokenizer: Any
     model, tokenizer = load_parts(name, task, model, config, tokenizer, options)
     return made(model=model, tokenizer=tokenizer, task=name, **options)
 
-# %% ../../nbs/lib/76_pipelines.ipynb #67ebd8e3
-def infer_task(model: str, token: Any) -> str | None:   # None: transformers shall find out
-    "What the Hub says that the model is for, if that is a task of ours."
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+# %% ../../nbs/lib/76_pipelines.ipynb #656d0534
+def infer_task(model: str, token: Any) -> str | None:   # None: not one of ours
+    "The task that the Hub names for the model, if it is one of ours."
+    from transformers.pipelines import get_task
 
     try:
-        tag = HfApi().model_info(model, token=token).pipeline_tag
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError):
-        return None   # transformers asks again, and says what is wrong in its own words
-    return tag if tag in TASKS else None
+        found = get_task(model, token)
+    except KeyError as error:   # it knows the task, and that it was removed
+        named = re.search(r"The task (\S+) has been removed", str(error))
+        found = named[1] if named else ""
+    return found if found in TASKS else None
 
 
 def hand_on(task: Any, model: Any, config: Any, tokenizer: Any,

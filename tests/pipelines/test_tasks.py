@@ -174,6 +174,31 @@ def test_the_task_that_the_hub_knows(tag, folders, monkeypatch):
         assert made == ("handed on", None, "someone/summaries", None, None)
 
 
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (
+            KeyError("The task summarization has been removed from transformers. Use"),
+            "summarization",
+        ),
+        (KeyError("The task translation has been removed from transformers. Use"), "translation"),
+        (KeyError("The task image-to-image has been removed from transformers. Use"), None),
+    ],
+)
+def test_the_hub_names_a_removed_task(error, wanted, monkeypatch):
+    def get_task(model, token):
+        raise error
+
+    monkeypatch.setattr(transformers.pipelines, "get_task", get_task)
+    assert tasks.infer_task("someone/model", None) == wanted
+
+
+@pytest.mark.parametrize(("tag", "wanted"), [("fill-mask", None), ("summarization",) * 2])
+def test_the_hub_names_a_task(tag, wanted, monkeypatch):  # 5.9 says removed ones too
+    monkeypatch.setattr(transformers.pipelines, "get_task", lambda model, token: tag)
+    assert tasks.infer_task("someone/model", None) == wanted
+
+
 def parts(folders):
     folder = folders / "bart"
     return (
