@@ -1,5 +1,6 @@
 """Small tokenizers and models for the widgets, and a JupyterLab to use them in."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,11 +48,14 @@ def bytewise():
 @pytest.fixture(scope="module")
 def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable]:
     """`lab(source, ...)`: the page of a new notebook in JupyterLab with these cells, run."""
+    from course_lib.commands import lab as commands_lab
     from tools.jupyter import lab_page, open_notebook, run_all
 
     folder: Path = tmp_path_factory.mktemp("notebooks")
-    with lab_page(folder, chromium) as (page, base):
-        page.set_default_timeout(30_000)
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(commands_lab, "START_SECONDS", 180)  # a busy machine may take its time
+        page, base = stack.enter_context(lab_page(folder, chromium))
+        page.set_default_timeout(60_000)
         count = 0
 
         def show(*sources: str):
