@@ -98,7 +98,7 @@ def facts(entry: Entry) -> dict[str, str]:
     from course_lib.zoo.recipes import measured_text
 
     report = getattr(entry, "report", None)
-    measured = [measured_text(m) for m in report.measured] if report else [f"equal to {entry.equals}"]
+    measured = map(measured_text, report.measured) if report else [f"equal to {entry.equals}"]
     size = f"{entry.size / 1e6:.0f} MB" if entry.size >= 1e6 else f"{entry.size / 1e3:.0f} kB"
     return {
         "stands for": entry.stands_for,

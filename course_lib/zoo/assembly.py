@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPECIAL', 'COMMON', 'DISTILBERT_NAMES', 'File', 'Checkpoint', 'tokenizer_json', 'wordpiece_files', 'json_bytes',
-           'named', 'with_prefix', 'bert', 'distilbert_tensors', 'distilbert', 'checkpoint_files', 'write_files',
-           'bert_base_uncased', 'bert_base_cased', 'distilbert_base_uncased']
+           'named', 'with_prefix', 'bert', 'distilbert_tensors', 'distilbert', 'checkpoint_files', 'write_files']
 
 # %% ../../nbs/lib/45_assembly.ipynb #b71748fd
 import json
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import base
-from .encoders import cased_weights, read_cased_vocabulary
 from .tensors import Tensor, safetensors_bytes
 
 # %% ../../nbs/lib/45_assembly.ipynb #cfc322df
@@ -183,19 +181,3 @@ def write_files(files: Iterable[File], folder: Path | str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.writelines(pieces)
-
-# %% ../../nbs/lib/45_assembly.ipynb #9cd806ba
-def bert_base_uncased() -> Checkpoint:
-    "The base encoder as it is."
-    return bert(with_prefix(base.base_weights()), base.base_vocabulary(), lowercase=True)
-
-
-def bert_base_cased() -> Checkpoint:
-    "The base encoder with a cased vocabulary."
-    vocabulary = read_cased_vocabulary()
-    return bert(with_prefix(cased_weights(vocabulary)), vocabulary, lowercase=False)
-
-
-def distilbert_base_uncased() -> Checkpoint:
-    "The base encoder as a DistilBERT."
-    return distilbert(distilbert_tensors(base.base_weights()), base.base_vocabulary(), True)
