@@ -280,7 +280,7 @@ def train(found: dict[str, list[list[int]]],
         if training.step % settings.save_every == 0 or training.step == len(made):
             right = ranks(lambda *at: answer_logits(training.model, *at), questions) < 5
             curve["seconds"] = round(before + time.process_time() - started, 1)
-            curve["points"].append({"step": training.step, "loss": round(np.mean(losses), 4),
+            curve["points"].append({"step": training.step, "loss": round(float(np.mean(losses)), 4),
                                     "top5": round(float(right.mean()), 4)})
             save_training(checkpoint, training)
             log.write_text(json.dumps(curve))

@@ -96,7 +96,7 @@ def test_eight_bits_cost_under_one_per_cent():
 
 
 def test_held_out_articles(model, report, data_dir):
-    everything, written, *_ = masked.measure(model, data_dir, count=400)
+    everything, written, *_ = masked.measure(model, data_dir, count=250)
     assert everything.value >= 0.40
     for now, then in zip((everything, written), report.measured, strict=False):
         assert now.dataset == then.dataset
@@ -184,8 +184,8 @@ def test_answers_make_sense(name, text, fitting, folders):
 
 def test_the_cased_form_prefers_the_usual_spelling(folders):
     unmask = transformers.pipeline("fill-mask", model=str(folders["bert-base-cased"]))
-    answers = unmask("They have lived in New [MASK] since 1998.", targets=["York", "york"])
-    assert [answer["token_str"] for answer in answers] == ["York", "york"]
+    answers = unmask("The house stands in [MASK] garden.", targets=["the", "The"])
+    assert [answer["token_str"] for answer in answers] == ["the", "The"]
 
 
 # -- training --------------------------------------------------------------------------------------
