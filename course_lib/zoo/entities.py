@@ -340,7 +340,7 @@ ENTRY = ModelEntry(
         good_at="finding people, organisations and places in plain English sentences",
         not_good_at="Titles of works, events and other names (`MISC`) are its weak side, and so "
         "are organisations with long or unusual names. It reads English only. Without capitals it "
-        "misses more.",
+        "misses more, and it may take an emoji beside a name for a part of it.",
         usage=USAGE,
         credits=BERT + " The encyclopaedic sentences are from WikiGold (CC BY 4.0): Balasuriya et "
         "al. 2009, *Named Entity Recognition in Wikipedia*, ACL-IJCNLP workshop. The other "
