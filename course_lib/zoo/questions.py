@@ -273,11 +273,11 @@ ENTRY = ModelEntry(
         "and a trained head",
         good_at="marking names, dates, places and amounts that a plain sentence states",
         not_good_at="On SQuAD's long paragraphs only every third answer is exactly right: it reads "
-        "two sentences much better than a page. It always marks something, even where the text has no answer. Where the text "
-        "says it in other words than the question, or several names or dates could be meant, it "
-        "often marks the wrong one; of a longer answer it marks a part. It has seen few *why* "
-        "questions. Capitals are lost on it: it lower-cases inside, and only its answers, cut from "
-        "the text, keep theirs. It reads English only.",
+        "two sentences much better than a page. It always marks something, even where the text has "
+        "no answer. Where the text says it in other words than the question, or several names or "
+        "dates could be meant, it often marks the wrong one; of a longer answer it marks a part. "
+        "It has seen few *why* questions. Capitals are lost on it: it lower-cases inside, and only "
+        "its answers, cut from the text, keep theirs. It reads English only.",
         usage=USAGE,
         credits=DISTILBERT + " The questions by people are from SQuAD 1.1: Rajpurkar et al. 2016, "
         "arXiv:1606.05250 (CC BY-SA 4.0); others were made from sentences of the English Wikipedia "
