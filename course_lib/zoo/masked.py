@@ -27,6 +27,8 @@ from course_lib.zoo.encoders import (
     sentence_vectors,
 )
 from .entries import BERT, DISTILBERT, FRONT_MATTER, ModelEntry, model_id
+
+# %% ../../nbs/lib/53_masked.ipynb #5a0ce502
 from course_lib.zoo.masked_training import (
     SETTINGS,
     STEPS,
@@ -178,11 +180,11 @@ def measure_vectors(tensors: dict[str, Tensor],   # names as in `BertForMaskedLM
     return Measurement("roc_auc", float(auc), "MRPC pairs, paraphrase or not", "nyu-mll/glue",
                        len(pairs), config="mrpc", split="train")
 
-# %% ../../nbs/lib/53_masked.ipynb #1093c9d3
+# %% ../../nbs/lib/53_masked.ipynb #5a0ce501
 SOURCES = ("passages from the English Wikipedia (CC BY-SA 4.0), sentences from Tatoeba "
            "(CC BY 2.0 FR) and from the course's own grammar")
 
-
+# %% ../../nbs/lib/53_masked.ipynb #1093c9d3
 def build(data: Path | str,                    # has wikipedia_en, tatoeba_en_fr and mrpc
           folder: Path | str,                  # where weights, log and reports go
           say: Callable[[str], None] = print,  # progress, a line at a time
