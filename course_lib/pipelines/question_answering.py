@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'NUMBERS', 'Example', 'as_example', 'as_examples', 'cut_question', 'window_size', 'overlap', 'check_reader',
-           'Asking', 'Windowing', 'QuestionAnsweringPipeline']
+           'Asking', 'Windowing', 'Reading', 'QuestionAnsweringPipeline']
 
 # %% ../../nbs/lib/75_question_answering.ipynb #3b2a4a79
 import inspect
@@ -128,13 +128,13 @@ def check_reader(model: Any, tokenizer: Any) -> None:
         raise ValueError(f"{type(tokenizer).__name__} cannot say which characters a token stands "
                          "for; use a fast tokenizer, one with a tokenizer.json")
 
-# %% ../../nbs/lib/75_question_answering.ipynb #e523af59
+# %% ../../nbs/lib/75_question_answering.ipynb #4a3d5aae
 STEPS = {"preprocess": ("padding", "doc_stride", "max_question_len", "max_seq_len"),
          "postprocess": ("top_k", "max_answer_len", "handle_impossible_answer", "align_to_words")}
 NUMBERS = {"doc_stride": 0, "max_question_len": 1, "max_seq_len": 1, "top_k": 1,
            "max_answer_len": 1}
 
-
+# %% ../../nbs/lib/75_question_answering.ipynb #eb457813
 class Asking(ChunkPipeline):
     "Reads questions and parameters."
 
@@ -170,7 +170,7 @@ class Asking(ChunkPipeline):
             return super().__call__(inputs[0], **options) if inputs else []   # as 4.57 does
         return super().__call__(inputs, **options)
 
-# %% ../../nbs/lib/75_question_answering.ipynb #0f28d08d
+# %% ../../nbs/lib/75_question_answering.ipynb #2d59e6f8
 class Windowing(Asking):
     "Reads a text in windows, and scores in the order of its tokens."
 
@@ -199,9 +199,9 @@ class Windowing(Asking):
         row, length = logits.flatten().double().numpy(), len(window.inside)
         return row[-length:] if self.tokenizer.padding_side == "left" else row[:length]
 
-# %% ../../nbs/lib/75_question_answering.ipynb #e99ee29e
-class QuestionAnsweringPipeline(Windowing):
-    "The span of a text that answers a question: `score`, `start`, `end`, `answer`."
+# %% ../../nbs/lib/75_question_answering.ipynb #05b6e1f1
+class Reading(Windowing):
+    "Holds a model for questions, and knows which inputs it takes."
 
     _load_tokenizer = True
     _load_processor = _load_image_processor = _load_feature_extractor = False
@@ -217,6 +217,10 @@ class QuestionAnsweringPipeline(Windowing):
         self.input_names = named or tokenizer.model_input_names   # a wrapper names none
         self.no_cache = {"use_cache": False} if "use_cache" in taken else {}
         super().__init__(model, tokenizer, task=task, **options)
+
+# %% ../../nbs/lib/75_question_answering.ipynb #5fa2625a
+class QuestionAnsweringPipeline(Reading):
+    "The span of a text that answers a question: `score`, `start`, `end`, `answer`."
 
     def preprocess(self, example: Any, padding: Any = "do_not_pad", doc_stride: int | None = None,
                    max_question_len: int | None = None,   # None: the whole question

@@ -141,7 +141,7 @@ def take_options(options: dict[str, Any],
     weights["dtype"] = as_dtype(weights.get("dtype") or "auto")
     return {name: weights.pop(name) for name in PLACES if name in weights}, weights
 
-# %% ../../nbs/lib/76_pipelines.ipynb #23ff3532
+# %% ../../nbs/lib/76_pipelines.ipynb #670f9d11
 def load_parts(name: str, task: Task, model: Any, config: Any, tokenizer: Any,
                options: dict[str, Any]) -> tuple[Any, Any]:
     "Model and tokenizer; what files are loaded with is taken out of the options."
@@ -162,7 +162,7 @@ def load_parts(name: str, task: Task, model: Any, config: Any, tokenizer: Any,
     weights |= {} if config is None else {"config": config}
     return load_model(task, name, model, {**files, **weights}), tokenizer
 
-
+# %% ../../nbs/lib/76_pipelines.ipynb #2b74e77a
 def make_pipeline(name: str, task: Task, model: Any, config: Any, tokenizer: Any,
                   options: dict[str, Any]) -> "Pipeline":
     "A pipeline of ours, with everything that it needs."
@@ -185,7 +185,7 @@ def make_pipeline(name: str, task: Task, model: Any, config: Any, tokenizer: Any
     model, tokenizer = load_parts(name, task, model, config, tokenizer, options)
     return made(model=model, tokenizer=tokenizer, task=name, **options)
 
-# %% ../../nbs/lib/76_pipelines.ipynb #656d0534
+# %% ../../nbs/lib/76_pipelines.ipynb #30e5081f
 def infer_task(model: str, token: Any) -> str | None:   # None: not one of ours
     "The task that the Hub names for the model, if it is one of ours."
     from transformers.pipelines import get_task
@@ -213,7 +213,7 @@ def hand_on(task: Any, model: Any, config: Any, tokenizer: Any,
         raise KeyError(f"there is no task {task!r}{nearest(task, known)}; there are "
                        f"{', '.join(known)}") from error
 
-# %% ../../nbs/lib/76_pipelines.ipynb #5ccd6bc7
+# %% ../../nbs/lib/76_pipelines.ipynb #b297d7b3
 def pipeline(task: str | None = None,   # such as summarization; None: what the Hub says
              model: Any = None,         # an id, a folder or a model; None: the task's default
              config: Any = None,        # an id or a config, if it is not the model's own
