@@ -172,7 +172,7 @@ def read_corpus(data: Path | str,             # has tatoeba_en_fr
     kept = [pair for pair in software if seen.isdisjoint(map(words, pair))]
     return Corpus(everyday, kept, cut, apart)
 
-# %% ../../nbs/lib/57_translation_texts.ipynb #a2a8ef21
+# %% ../../nbs/lib/57_translation_texts.ipynb #452dabbc
 LANGUAGES = {"en": "English", "fr": "French"}
 
 
@@ -200,8 +200,9 @@ class Pieces:
         import sentencepiece
 
         pieces = sentencepiece.SentencePieceProcessor(model_proto=self.models[code])
-        ids = self.ids(code)
-        return [[*ids[found].tolist(), 0] if found else [0] for found in pieces.encode(texts)]
+        vocabulary = self.vocabulary
+        return [[*(vocabulary.get(name, 1) for name in found), 0]
+                for found in pieces.encode(texts, out_type=str)]
 
 
 def learn_pieces(pairs: Sequence[Pair], size: int) -> Pieces:
