@@ -7,7 +7,7 @@ __all__ = ['SEEN', 'PADDING', 'LATER', 'OTHER', 'WORDS', 'NO_WEIGHTS', 'MOST', '
            'model_attentions', 'pixels', 'ink', 'heat_map', 'strongest', 'lines_view', 'bold', 'caption', 'in_numbers',
            'AttentionView']
 
-# %% ../../nbs/lib/82_attention_view.ipynb #6b95b1e5
+# %% ../../nbs/lib/82_attention_view.ipynb #71f93053
 import base64
 import struct
 import zlib
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import to_numpy
-from .static import (BLUE, EDGE, INK, PAPER, Interactive, contrast, drawing,
-                                       escape, table, visible)
+from . import static
+from .static import BLUE, EDGE, Interactive, drawing, escape, table, visible
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -172,7 +172,7 @@ def pixels(share: np.ndarray,   # (T, S) from 0 to 1
     png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
-# %% ../../nbs/lib/82_attention_view.ipynb #13773873
+# %% ../../nbs/lib/82_attention_view.ipynb #7e7946fe
 def _short(token: str, most: int = 11) -> str:
     shown = visible(token)
     return escape(shown if len(shown) <= most else shown[:most - 1] + "…")
@@ -194,7 +194,7 @@ def _hatched(hidden: np.ndarray, cell: float) -> list[str]:
 def ink(share: float) -> str:
     "Black or white, whichever is easier to read on a square of this darkness."
     colour = "#{:02X}{:02X}{:02X}".format(*(LIGHT + share * (DARK - LIGHT)).round().astype(int))
-    return max(INK, PAPER, key=lambda text: contrast(text, colour))
+    return max(static.INK, static.PAPER, key=lambda text: static.contrast(text, colour))
 
 
 def _numbers(weights: np.ndarray, hidden: np.ndarray, top: float, cell: float) -> list[str]:
@@ -336,35 +336,30 @@ class AttentionView(Interactive):
         shapes = ", ".join(f"{k.name} {k.weights.shape}" for k in self.kinds)
         return f"AttentionView of {shapes}: {_place(self.kind, self.layer, self.head)}"
 
-# %% ../../nbs/lib/82_attention_view.ipynb #6e96d911
+# %% ../../nbs/lib/82_attention_view.ipynb #0bb9900f
 def _build(shown: AttentionView) -> "list[ipywidgets.Widget]":
     "Pickers for kind, layer, head and token; the pictures below."
     import ipywidgets as w
 
-    wide, few = w.Layout(width="15em"), w.Layout(flex_flow="row wrap")
-    kind = w.Dropdown(options=[(k.name, k) for k in shown.kinds], description="Kind", layout=wide)
-    layer = w.Dropdown(description="Layer", layout=wide)
-    head = w.Dropdown(description="Head", layout=wide)
-    token = w.Dropdown(description="Token", layout=wide)
+    few = w.Layout(flex_flow="row wrap")
+    kind = w.ToggleButtons(options=[(k.name, k) for k in shown.kinds], description="Kind")
+    layer = w.IntSlider(1, min=1, max=1, description="Layer")
+    head = w.IntSlider(0, min=0, max=1, description="Head (0: mean)")
+    token = w.IntSlider(0, min=0, max=1, description="Token (0: all)")
     words, heat, lines, numbers = w.HTML(), w.HTML(), w.HTML(), w.HTML()
 
     def choices() -> None:
-        layers, heads = shown.kind.weights.shape[:2]
-        layer.options = [(f"{n + 1} of {layers}", n) for n in range(layers)]
-        head.options = [(f"{n + 1} of {heads}", n) for n in range(heads)] + [("mean", -1)]
-        tokens = enumerate(shown.kind.queries[:MOST])
-        token.options = [("all", -1), *((f"{n + 1}: {visible(t)}", n) for n, t in tokens)]
-        layer.value, head.value = shown.layer, -1 if shown.head is None else shown.head
-        token.value = -1
+        at = shown.layer + 1, 0 if shown.head is None else shown.head + 1
+        layer.max, head.max = shown.kind.weights.shape[:2]
+        token.max = len(shown.kind.queries[:MOST])
+        layer.value, head.value, token.value = *at, 0
 
     def update() -> None:
         if kind.value is not shown.kind:
             shown.kind, shown.layer, shown.head = kind.value, 0, 0
             choices()
-        if None in (layer.value, head.value, token.value):   # its choices are being changed
-            return
-        shown.layer, shown.head = layer.value, None if head.value < 0 else head.value
-        shown.query = None if token.value < 0 else token.value
+        shown.layer, shown.head = layer.value - 1, head.value - 1 if head.value else None
+        shown.query = token.value - 1 if token.value else None
         words.value, heat.value, lines.value = shown.pictures(live=True)
         numbers.value = in_numbers(shown.kind, shown.layer, shown.head)
     choices()

@@ -107,14 +107,14 @@ def test_an_encoder_decoder_has_three_kinds(bart, wordpiece, target):
 def test_the_kind_is_picked(bart, wordpiece):
     view = AttentionView.from_model(bart, wordpiece, "the cat", target="a dog", layer=1)
     pickers = {picker.description: picker for picker in view.view.children[1].children}
-    assert len(pickers["Layer"].options) == 2
+    assert (pickers["Layer"].value, pickers["Layer"].max) == (1, 1)
     pickers["Kind"].value = view.kinds[2]
-    assert len(pickers["Layer"].options) == 1 and len(pickers["Head"].options) == 5
-    pickers["Head"].value = -1
+    assert (pickers["Layer"].max, pickers["Head (0: mean)"].max) == (1, 4)
+    pickers["Head (0: mean)"].value = 0
     assert "cross-attention, layer 1 of 1, mean of 4 heads" in view.view.children[2].value
     lines = view.view.children[3].children[1]
     everything = lines.value.count("<line")
-    pickers["Token"].value = 1
+    pickers["Token (0: all)"].value = 2
     assert 0 < lines.value.count("<line") < everything
     assert view.view.children[-1].value == ""  # no trouble
 
