@@ -7,14 +7,12 @@ __all__ = ['Marks', 'PREFIX', 'NO_CURVE', 'WIDTH', 'HEIGHT', 'LEFT', 'SIDE', 'st
            'History', 'smooth', 'thin', 'short', 'curves', 'chart', 'Progress', 'Dashboard', 'dashboard_html', 'show',
            'settle', 'trainer_callback', 'keras_callback']
 
-# %% ../../nbs/lib/84_dashboard.ipynb #92c56c1b
+# %% ../../nbs/lib/84_dashboard.ipynb #e918e6ff
 import math
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .static import SERIES, Interactive, bar, drawing, escape, line, table
 
@@ -86,7 +84,7 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError):
         raise ValueError(f"{name} is a number; got {type(value).__name__}") from None
 
-# %% ../../nbs/lib/84_dashboard.ipynb #8b85902b
+# %% ../../nbs/lib/84_dashboard.ipynb #a0840b5a
 WIDTH, HEIGHT, LEFT, SIDE = 190, 100, 55, 165   # of the plot; room for numbers; for names
 
 

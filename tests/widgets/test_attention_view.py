@@ -107,7 +107,7 @@ def test_an_encoder_decoder_has_three_kinds(bart, wordpiece, target):
 def test_the_kind_is_picked(bart, wordpiece):
     view = AttentionView.from_model(bart, wordpiece, "the cat", target="a dog", layer=1)
     pickers = {picker.description: picker for picker in view.view.children[1].children}
-    assert (pickers["Layer"].value, pickers["Layer"].max) == (1, 1)
+    assert (pickers["Layer"].value, pickers["Layer"].max) == (2, 2)
     pickers["Kind"].value = view.kinds[2]
     assert (pickers["Layer"].max, pickers["Head (0: mean)"].max) == (1, 4)
     pickers["Head (0: mean)"].value = 0
