@@ -48,7 +48,7 @@ def even_batches(lengths: Sequence[int],    # tokens of each example
     batches = np.split(order, np.searchsorted(number, np.arange(1, count)))
     return [batches[i] for i in chance.permutation(count)]
 
-# %% ../../nbs/lib/57_scratch.ipynb #a3d90ba2
+# %% ../../nbs/lib/57_scratch.ipynb #dc51def5
 def together(examples: Iterable[Iterable[int]],   # token ids
              size: int,                           # of the vocabulary
              ) -> np.ndarray:                     # (size, size), symmetric, zeros on the diagonal
@@ -71,7 +71,7 @@ def together(examples: Iterable[Iterable[int]],   # token ids
     np.fill_diagonal(table, 0)
     return table
 
-
+# %% ../../nbs/lib/57_scratch.ipynb #0f1ce6b4
 def company_vectors(counts: np.ndarray,     # from `together`
                     width: int,
                     seed: int = 0,

@@ -6,7 +6,7 @@
 __all__ = ['TEST', 'References', 'USAGE', 'EXAMPLES', 'NOT_GOOD_AT', 'WEIGHTS', 'ENTRIES', 'bleu', 'test_rows', 'test_sets',
            'measure', 'build', 'cut_loss', 'checkpoint']
 
-# %% ../../nbs/lib/58_translation.ipynb #f5fd7e1e
+# %% ../../nbs/lib/58_translation.ipynb #56e2e2c1
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -65,7 +65,7 @@ def bleu(translations: Sequence[str],
     streams = [[row[i] if i < len(row) else None for row in references] for i in range(most)]
     return corpus_bleu(list(translations), streams).score
 
-# %% ../../nbs/lib/58_translation.ipynb #1ae3176f
+# %% ../../nbs/lib/58_translation.ipynb #07a8fc5e
 TEST = "course/translation-test"
 
 
@@ -100,7 +100,7 @@ def test_sets(direction: str, data: Path | str | None, software: Sequence[Pair],
                       [(source, [text]) for source, text in turned]))
     return found
 
-
+# %% ../../nbs/lib/58_translation.ipynb #dfd7daa2
 def measure(checkpoint: Checkpoint,
             direction: str,
             data: Path | str | None = None,          # has tatoeba_en_fr
@@ -120,7 +120,7 @@ def _own(direction: str) -> References:
     pairs = own_pairs() if direction == "en-fr" else [pair[::-1] for pair in own_pairs()]
     return [(sources[0], texts) for sources, texts in pairs]
 
-# %% ../../nbs/lib/58_translation.ipynb #9b05b154
+# %% ../../nbs/lib/58_translation.ipynb #c8a87beb
 def build(data: Path | str,                    # has tatoeba_en_fr
           folder: Path | str,                  # where pieces, weights and reports go
           say: Callable[[str], None] = print,  # progress, a line at a time
@@ -147,7 +147,7 @@ def build(data: Path | str,                    # has tatoeba_en_fr
     return [_report(direction, path, pieces, corpus, data, plan, time.perf_counter() - started)
             for direction in DIRECTIONS]
 
-
+# %% ../../nbs/lib/58_translation.ipynb #c0514146
 def _report(direction: str, path: Path, pieces: Pieces, corpus: Corpus, data: Path | str,
             plan: Plan, seconds: float) -> Report:
     report = Report(
@@ -185,7 +185,7 @@ def checkpoint(direction: str) -> Checkpoint:
     "The stand-in of one direction."
     return assemble(shipped("translation.safetensors"), shipped_pieces(), direction)
 
-# %% ../../nbs/lib/58_translation.ipynb #64935a0b
+# %% ../../nbs/lib/58_translation.ipynb #f2c17c01
 USAGE = """\
 from course_lib.pipelines import pipeline
 
@@ -206,7 +206,7 @@ def _credits() -> str:
             "[Tatoeba](https://tatoeba.org) (CC BY 2.0 FR), by way of manythings.org/anki. The "
             f"software strings are from the message catalogues of {packages}.")
 
-
+# %% ../../nbs/lib/58_translation.ipynb #68d63ece
 def _entry(direction: str, weights: int) -> ModelEntry:
     repo_id = f"Helsinki-NLP/opus-mt-{direction}"
     source, target = (LANGUAGES[code] for code in direction.split("-"))

@@ -172,7 +172,7 @@ def read_corpus(data: Path | str,             # has tatoeba_en_fr
     kept = [pair for pair in software if seen.isdisjoint(map(words, pair))]
     return Corpus(everyday, kept, cut, apart)
 
-# %% ../../nbs/lib/57_translation_texts.ipynb #452dabbc
+# %% ../../nbs/lib/57_translation_texts.ipynb #c9fb14f4
 LANGUAGES = {"en": "English", "fr": "French"}
 
 
@@ -204,7 +204,7 @@ class Pieces:
         return [[*(vocabulary.get(name, 1) for name in found), 0]
                 for found in pieces.encode(texts, out_type=str)]
 
-
+# %% ../../nbs/lib/57_translation_texts.ipynb #4c754929
 def learn_pieces(pairs: Sequence[Pair], size: int) -> Pieces:
     "A model of `size` pieces for each language."
     return Pieces({code: train_pieces([pair[side] for pair in pairs], size)

@@ -61,7 +61,7 @@ def configuration(size: int,            # of the vocabulary
         "is_encoder_decoder": True, "use_cache": True, "bos_token_id": None, "eos_token_id": 0,
         "forced_eos_token_id": 0, "pad_token_id": size - 1, "decoder_start_token_id": size - 1}
 
-# %% ../../nbs/lib/57_translators.ipynb #a4b1aa6d
+# %% ../../nbs/lib/57_translators.ipynb #23d0905b
 DIRECTIONS = ("en-fr", "fr-en")
 
 
@@ -87,7 +87,7 @@ def encode_pairs(pairs: Sequence[Pair], pieces: Pieces, direction: str) -> Examp
     target = [[i if i in known else 1 for i in sentence] for sentence in target]
     return Examples(source, target, WordLinks(source, target), own)
 
-
+# %% ../../nbs/lib/57_translators.ipynb #94326de3
 def start_model(examples: Examples, size: int, seed: int,
                 shape: Shape = SHAPE) -> "MarianMTModel":
     "A model that knows which pieces belong together, and nothing else."
@@ -227,7 +227,7 @@ def train(corpora: dict[str, Examples],       # direction → its pairs
     run(training, batches_of, loss_of, checkpoint, say, stop_at)
     return model.eval()
 
-# %% ../../nbs/lib/57_translators.ipynb #3542c6ce
+# %% ../../nbs/lib/57_translators.ipynb #2d51c44d
 def save_translator(path: Path | str, model: "MarianMTModel") -> None:
     "Write what was learned."
     learned = {name: parameter.detach().numpy() for name, parameter in model.named_parameters()
@@ -261,7 +261,7 @@ def assemble(path: Path | str, pieces: Pieces, direction: str,
     return Checkpoint(configuration(size, shape), tensors, {
         **tokenizer_files(pieces, direction), "generation_config.json": json_bytes(generation)})
 
-
+# %% ../../nbs/lib/57_translators.ipynb #34a88f86
 def load(checkpoint: Checkpoint) -> "tuple[MarianTokenizer, MarianMTModel]":
     "Tokenizer and model, as `transformers` reads them from the files of a repository."
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
