@@ -58,7 +58,9 @@ def test_transformers_is_unchanged():
 
 def test_other_tasks_are_handed_on_as_they_came(monkeypatch):
     calls = []
-    monkeypatch.setattr(transformers, "pipeline", lambda *a, **k: calls.append((a, k)) or "made")
+    package = sys.modules["transformers"]
+    assert package.pipelines and package.pipeline  # loaded late, which would undo the patch
+    monkeypatch.setattr(package, "pipeline", lambda *a, **k: calls.append((a, k)) or "made")
     assert pipeline("fill-mask", "some-model", top_k=2, framework="pt") == "made"
     assert pipeline("ner", tokenizer="t", config="c", grouped_entities=True) == "made"
     assert calls == [
@@ -164,7 +166,7 @@ def test_tasks_without_a_default():
 @pytest.mark.parametrize("tag", ["summarization", None])
 def test_the_task_that_the_hub_knows(tag, folders, monkeypatch):
     monkeypatch.setattr(tasks, "infer_task", lambda model, token: tag)
-    monkeypatch.setattr(transformers, "pipeline", lambda *a, **k: ("handed on", *a))
+    monkeypatch.setattr(sys.modules["transformers"], "pipeline", lambda *a, **k: ("handed on", *a))
     monkeypatch.setattr(tasks, "load_parts", lambda *a: pytest.fail("loads") if tag is None else
                         parts(folders))  # fmt: skip
     made = pipeline(model="someone/summaries")
