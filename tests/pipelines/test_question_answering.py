@@ -17,7 +17,8 @@ from transformers import (
 from transformers.pipelines.pt_utils import KeyDataset
 
 from course_lib.pipelines import QuestionAnsweringPipeline
-from course_lib.pipelines.question_answering import as_examples, best_spans, probabilities
+from course_lib.pipelines.question_answering import as_examples
+from course_lib.pipelines.spans import best_spans, probabilities
 from tests.pipelines import small
 from tests.pipelines.cases import CONTEXT, SHORT, WHERE, WHO
 
