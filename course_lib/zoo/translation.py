@@ -6,7 +6,7 @@
 __all__ = ['TEST', 'References', 'USAGE', 'EXAMPLES', 'NOT_GOOD_AT', 'WEIGHTS', 'ENTRIES', 'bleu', 'test_rows', 'test_sets',
            'measure', 'build', 'cut_loss', 'checkpoint']
 
-# %% ../../nbs/lib/58_translation.ipynb #56e2e2c1
+# %% ../../nbs/lib/58_translation.ipynb #imports0
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -39,6 +39,8 @@ from course_lib.zoo.translation_texts import (
     read_corpus,
     shipped_pieces,
 )
+
+# %% ../../nbs/lib/58_translation.ipynb #imports1
 from course_lib.zoo.translators import (
     DIRECTIONS,
     Plan,
