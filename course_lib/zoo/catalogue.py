@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..hub.names import RepoId
 from ..metrics import METRICS, metric_files
-from . import entailment, entities, masked, sentences, sentiment
+from . import entailment, entities, masked, questions, sentences, sentiment
 from .assembly import File
 from .entries import Entry
 
@@ -54,7 +54,7 @@ def metric_entry(name: str) -> MetricEntry:
 
 # %% ../../nbs/lib/70_catalogue.ipynb #e01cfe7c
 ENTRIES: list[Entry] = [*masked.ENTRIES, sentiment.ENTRY, entailment.ENTRY, entities.ENTRY,
-                        *sentences.ENTRIES, *map(metric_entry, METRICS)]
+                        questions.ENTRY, *sentences.ENTRIES, *map(metric_entry, METRICS)]
 
 RECIPES = {   # name → (function, what it takes)
     "encoders": "course_lib.zoo.encoders:build",
@@ -63,6 +63,7 @@ RECIPES = {   # name → (function, what it takes)
     "entailment": "course_lib.zoo.entailment:build",
     "entities": "course_lib.zoo.entities:build",
     "masked": "course_lib.zoo.masked:build",
+    "questions": "course_lib.zoo.questions:build",
 }
 
 # %% ../../nbs/lib/70_catalogue.ipynb #ed08a831
