@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEEN', 'PADDING', 'LATER', 'OTHER', 'WORDS', 'NO_WEIGHTS', 'MOST', 'LIGHT', 'DARK', 'Attention', 'attention',
            'model_attentions', 'pixels', 'ink', 'heat_map', 'strongest', 'lines_view', 'bold', 'caption', 'in_numbers',
-           'AttentionView']
+           'ChosenHead', 'AttentionView']
 
 # %% ../../nbs/lib/82_attention_view.ipynb #71f93053
 import base64
@@ -291,8 +291,8 @@ def in_numbers(kind: Attention, layer: int, head: int | None) -> str:
             + table(["token", "looks most at"], rows) + "</details>")
 
 # %% ../../nbs/lib/82_attention_view.ipynb #d77dcfe2
-class AttentionView(Interactive):
-    "Walk through layers and heads; pick a token to see its lines alone."
+class ChosenHead(Interactive):
+    "Attention, and which layer and head of it is looked at."
 
     def __init__(self, attentions: Any,   # of a model: per layer (B, heads, T, S); or `Attention`s
                  tokens: Sequence[str] = (), *,
@@ -311,6 +311,10 @@ class AttentionView(Interactive):
             raise ValueError(f"there are layers 0 to {layers - 1} and heads 0 to {heads - 1}; "
                              f"got layer={layer!r}, head={head!r}")
         self.layer, self.head = layer, head
+
+# %% ../../nbs/lib/82_attention_view.ipynb #334a2715
+class AttentionView(ChosenHead):
+    "Walk through layers and heads; pick a token to see its lines alone."
 
     @classmethod
     def from_model(cls, model: Any, tokenizer: Any, text: Any, *, target: str | None = None,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Marks', 'PREFIX', 'NO_CURVE', 'WIDTH', 'HEIGHT', 'LEFT', 'SIDE', 'steps_per_second', 'time_left', 'duration',
-           'History', 'smooth', 'thin', 'short', 'curves', 'chart', 'Progress', 'Dashboard', 'dashboard_html', 'show',
-           'settle', 'trainer_callback', 'keras_callback']
+           'History', 'smooth', 'thin', 'short', 'curves', 'chart', 'Progress', 'Recorder', 'Dashboard',
+           'dashboard_html', 'show', 'settle', 'trainer_callback', 'keras_callback']
 
 # %% ../../nbs/lib/84_dashboard.ipynb #e918e6ff
 import math
@@ -201,8 +201,8 @@ class Progress:
         return ", ".join([*words, *([self.ended] if self.ended else [])])
 
 # %% ../../nbs/lib/84_dashboard.ipynb #d781a8e0
-class Dashboard(Interactive):
-    "Training as it goes: curves, speed and the time left."
+class Recorder(Interactive):
+    "What a training reports, step by step."
 
     def __init__(self, total: int | None = None,   # steps to come; None: unknown
                  *, title: str = "Training", samples_per_step: int | None = None,
@@ -237,6 +237,10 @@ class Dashboard(Interactive):
         if self.paint and now - self.drawn >= self.every:
             self.drawn = now
             self.paint()
+
+# %% ../../nbs/lib/84_dashboard.ipynb #9b84b02e
+class Dashboard(Recorder):
+    "Training as it goes: curves, speed and the time left."
 
     def finish(self, how: str = "finished") -> None:
         "Stop the clock; the stored picture is now the last one."
@@ -278,7 +282,7 @@ def _range(points: list[tuple[int, float]]) -> tuple[float, float]:
     values = [value for _, value in points if math.isfinite(value)] or [math.nan]
     return min(values), max(values)
 
-
+# %% ../../nbs/lib/84_dashboard.ipynb #d35dea27
 def _warning(history: History) -> str:
     "A sentence for each name that stopped being a finite number."
     found = [(name, step, value) for name, points in history.points.items()

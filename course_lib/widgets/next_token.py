@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CUT_K', 'CUT_P', 'Sampling', 'softmax', 'distribution', 'next_scores', 'check_model', 'Candidate', 'candidates',
-           'summary', 'NextTokenExplorer']
+           'summary', 'Continuation', 'NextTokenExplorer']
 
 # %% ../../nbs/lib/83_next_token.ipynb #3d0ece82
 from collections.abc import Callable, Sequence
@@ -135,8 +135,8 @@ def summary(scores: np.ndarray, sampling: Sampling) -> str:
             f"itself gives {held:.0%}. The choice is worth {bits:.1f} bits.")
 
 # %% ../../nbs/lib/83_next_token.ipynb #b4ccc4b8
-class NextTokenExplorer(Interactive):
-    "The most likely next tokens, and what temperature, top-k and top-p make of them."
+class Continuation(Interactive):
+    "A text that goes on, and what a model expects next."
 
     def __init__(self, model: Any,   # causal, of transformers; or a function: ids to (V,) scores
                  tokenizer: Any, text: str = "The weather today is", *,
@@ -170,6 +170,10 @@ class NextTokenExplorer(Interactive):
         if not self.before:
             return self.typed
         return self.tokenizer.decode(self.ids, skip_special_tokens=True)
+
+# %% ../../nbs/lib/83_next_token.ipynb #48ef040f
+class NextTokenExplorer(Continuation):
+    "The most likely next tokens, and what temperature, top-k and top-p make of them."
 
     def append(self, id_: int) -> None:
         "Go on with this token."

@@ -155,7 +155,7 @@ class Interactive:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
         return {"text/plain": repr(self), "text/html": self.static(), VIEW: view}
 
-
+# %% ../../nbs/lib/80_widgets.ipynb #685f3e44
 def trouble(error: BaseException) -> str:
     "An error as one sentence, marked by sign and word."
     text = " ".join(str(error).split()) or "no more is known"

@@ -109,13 +109,11 @@ def tokens_html(name: str, tokens: list[Token], text: str) -> str:
 # %% ../../nbs/lib/81_tokenizer_explorer.ipynb #578d6620
 class TokenizerExplorer(Interactive):
     "Type a text, see its tokens; two tokenizers stand side by side."
-
     def __init__(self,
                  *tokenizers: Any,   # one or two; a name is loaded from the Hub
                  text: str = "Tokenizers cut unbelievably long words.",
                  names: list[str] | None = None,   # headings; default: what the tokenizers say
-                 add_special_tokens: bool = True,
-                 ) -> None:
+                 add_special_tokens: bool = True) -> None:
         if not 1 <= len(tokenizers) <= 2:
             raise ValueError(f"give one tokenizer or two; got {len(tokenizers)}")
         self.tokenizers = [_load(tokenizer) for tokenizer in tokenizers]

@@ -31,6 +31,8 @@ from course_lib.zoo.names import (
     score,
     wikigold,
 )
+
+# %% ../../nbs/lib/51_entities.ipynb #49ec3863
 from course_lib.zoo.recipes import (
     Card,
     Measurement,
@@ -307,7 +309,7 @@ def build(data: Path | str,                    # has wikigold
     checkpoint.unlink(missing_ok=True)
     return [report]
 
-
+# %% ../../nbs/lib/51_entities.ipynb #1b3f0420
 def _before_storage(trained: "BertForTokenClassification", data: Path | str) -> Measurement:
     _, held_out = wikigold(data)
     return Measurement("f1", score(partial(find_names, trained), held_out).f1,

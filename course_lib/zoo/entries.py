@@ -23,7 +23,7 @@ def model_id(text: str) -> RepoId:
 
 CREATED = 1_767_225_600_000   # 2026-01-01 in milliseconds: the same commit ids on every machine
 
-
+# %% ../../nbs/lib/46_entries.ipynb #25d66d93
 @dataclass(frozen=True)
 class Entry:
     "A repository that can be made on demand."

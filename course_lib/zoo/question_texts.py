@@ -45,7 +45,7 @@ class Fact:
     values: dict[str, str] = field(default_factory=dict)
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-
+# %% ../../nbs/lib/51_question_texts.ipynb #5557cf3e
 def make_fact(grammar: Grammar, name: str, chance: random.Random) -> Fact:
     "A fact of this name; `<He>` and `<his>` follow the person in `<who:person>`."
     pattern = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", expand(grammar, name, chance))
@@ -194,7 +194,7 @@ class Clause:
             return f"{self.be} {self.subject} {self.verb}{rest}?"
         return f"did {self.subject} {infinitive(self.verb)}{rest}?"
 
-
+# %% ../../nbs/lib/51_question_texts.ipynb #34df20a5
 def take_apart(sentence: str,
                begin: int,    # where the statement begins in the sentence
                topic: str,    # what "He", "She", "It" and "They" stand for

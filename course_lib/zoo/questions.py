@@ -66,7 +66,7 @@ def _unseen(examples: Iterable[Example]) -> list[Example]:
     blind = blind_runs()
     return [e for e in examples if blind.isdisjoint(word_runs(e.context) | word_runs(e.question))]
 
-
+# %% ../../nbs/lib/52_questions.ipynb #cd068d35
 def read_squad(data: Path | str, split: str) -> list[tuple[str, Asked, int]]:
     "Title, question with its answers, and where the first answer starts."
     table = read_split(data, "squad_v1", split, ("title", "context", "question", "answers"))

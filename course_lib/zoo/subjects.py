@@ -148,7 +148,7 @@ def labelled_texts(subjects: list[Subject],
         made[text] = number["positive" if label else "negative"]
     return [(text, made[text]) for text in without_blind(made)]
 
-
+# %% ../../nbs/lib/49_subjects.ipynb #8e6ee558
 def plain_texts(data: Path | str,   # has wikipedia_en, tatoeba_en_fr, mnli
                 each: int,          # of a source
                 seed: int,

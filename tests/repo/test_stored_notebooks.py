@@ -62,9 +62,10 @@ def test_no_paths_of_a_machine(path):
     assert HOME_PATH.findall(text) == []
 
 
-def test_no_widget_state(path, notebook):
+def test_no_widget_state(path, notebook, code):
     assert "widgets" not in notebook.metadata
-    assert "application/vnd.jupyter.widget" not in json.dumps(notebook)
+    kinds = {kind for cell in code for out in cell.outputs for kind in out.get("data", {})}
+    assert [kind for kind in kinds if kind.startswith("application/vnd.jupyter.widget")] == []
 
 
 def test_library_notebooks_import_only_from_lower_numbers(path, code):
