@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from course_lib import cli
 
-pytestmark = pytest.mark.browser
+# Long: a JupyterLab and a kernel that imports torch for each; `make test-all` drives them.
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 expect.set_options(timeout=30_000)  # a busy machine may take its time
 
 TOKENIZERS = """

@@ -138,7 +138,10 @@ def test_an_answer_is_a_span_of_the_context(context, question, size, model):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=40))
+NUMBERS = st.floats(-9, 9, allow_subnormal=False)  # TensorFlow flushes those to zero
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=40))
 def test_the_best_span_is_the_best_of_all(logits):
     starts, ends = np.array(logits, np.float32).T
     first, last, score = answer_spans.best_span(starts, ends)
