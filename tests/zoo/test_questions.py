@@ -137,10 +137,10 @@ def test_an_answer_is_a_span_of_the_context(context, question, size, model):
         assert 0 <= found.start < found.end <= len(context)
 
 
-@settings(max_examples=40, deadline=None)
 NUMBERS = st.floats(-9, 9, allow_subnormal=False)  # TensorFlow flushes those to zero
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=40))
 def test_the_best_span_is_the_best_of_all(logits):
     starts, ends = np.array(logits, np.float32).T
