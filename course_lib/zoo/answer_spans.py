@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import base
-from .encoders import load_tokenizer
+from .encoders import fill, load_tokenizer
 from .tensors import Tensor
 from .training import pad
 
@@ -50,19 +50,13 @@ HEAD = ("qa_outputs",)
 def load_model(tensors: dict[str, Tensor],   # names as in DistilBERT, with or without a head
                ) -> "DistilBertForQuestionAnswering":
     "The model with these weights; a head that is not among them starts at random."
-    import torch
     from transformers import DistilBertConfig, DistilBertForQuestionAnswering
 
     config = DistilBertConfig(
         vocab_size=base.VOCABULARY, dim=base.WIDTH, hidden_dim=base.INNER, n_layers=base.LAYERS,
         n_heads=base.HEADS, dropout=0.0, attention_dropout=0.0, qa_dropout=0.0)
-    model = DistilBertForQuestionAnswering(config).eval()
-    state = {name: torch.from_numpy(np.array(tensor())) for name, tensor in tensors.items()}
-    missing, unknown = model.load_state_dict(state, strict=False)
-    if unknown or not all(name.startswith(HEAD) for name in missing):
-        raise ValueError(f"not the weights of a DistilBERT that answers questions: "
-                         f"{[*unknown, *missing][0]}")
-    return model
+    model = DistilBertForQuestionAnswering(config)
+    return fill(model, tensors, "a DistilBERT that answers questions", HEAD)
 
 # %% ../../nbs/lib/51_answer_spans.ipynb #eb9e1d9d
 LONGEST = 15     # tokens of an answer, as in the pipeline

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIZE', 'spellings', 'plain', 'special_tokens', 'cased_vocabulary', 'read_cased_vocabulary', 'base_ids',
-           'cased_weights', 'load_encoder', 'load_tokenizer', 'sentence_vectors', 'measure', 'build']
+           'cased_weights', 'fill', 'load_encoder', 'load_tokenizer', 'sentence_vectors', 'measure', 'build']
 
 # %% ../../nbs/lib/44_encoders.ipynb #7192a600
 import time
@@ -28,6 +28,7 @@ from course_lib.zoo.recipes import (
 from .tensors import Tensor
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
     from transformers import BertModel
 
@@ -103,20 +104,31 @@ def cased_weights(vocabulary: list[str]) -> dict[str, Tensor]:
     return weights
 
 # %% ../../nbs/lib/44_encoders.ipynb #1de111e7
+def fill(model: "torch.nn.Module",
+         tensors: dict[str, Tensor],     # under the model's names
+         what: str,                      # the model in words, for the message
+         head: tuple[str, ...] = (),     # parts that may be missing: they stay as they started
+         ) -> "torch.nn.Module":         # the same model, ready to run
+    "A model with these weights; anything missing but the head, or unknown, is an error."
+    import torch
+
+    state = {name: torch.from_numpy(np.array(tensor())) for name, tensor in tensors.items()}
+    missing, unknown = model.load_state_dict(state, strict=False)
+    if wrong := [*unknown, *(name for name in missing if not name.startswith(head))]:
+        raise ValueError(f"not the weights of {what}: {wrong[0]}")
+    return model.eval()
+
+
 def load_encoder(weights: dict[str, Tensor],
                  ) -> "BertModel":   # on the CPU, ready to run
     "A `BertModel` with these weights."
-    import torch
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
         vocab_size=weights["embeddings.word_embeddings.weight"].shape[0], hidden_size=base.WIDTH,
         num_hidden_layers=base.LAYERS, num_attention_heads=base.HEADS,
         intermediate_size=base.INNER)
-    model = BertModel(config).eval()
-    model.load_state_dict({name: torch.from_numpy(np.array(tensor()))
-                           for name, tensor in weights.items()})
-    return model
+    return fill(BertModel(config), weights, "a BERT")
 
 
 def load_tokenizer(vocabulary: list[str], lowercase: bool) -> "Tokenizer":

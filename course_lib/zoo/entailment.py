@@ -19,6 +19,7 @@ import numpy as np
 from . import base
 from .adapters import load_adapter, merge, save_adapter
 from .assembly import Checkpoint, bert, with_prefix
+from .encoders import fill
 from .entries import BERT, FRONT_MATTER, ModelEntry, model_id
 from course_lib.zoo.recipes import (
     Card,
@@ -77,18 +78,13 @@ HEAD = ("bert.pooler", "bert.embeddings.token_type_embeddings", "classifier")
 def load_classifier(tensors: dict[str, Tensor],   # names as in `BertForSequenceClassification`
                     ) -> "BertForSequenceClassification":
     "The model with these weights; a head that is not among them starts at random."
-    import torch
     from transformers import BertConfig, BertForSequenceClassification
 
     model = BertForSequenceClassification(BertConfig(
         vocab_size=base.VOCABULARY, hidden_size=base.WIDTH, num_hidden_layers=base.LAYERS,
         num_attention_heads=base.HEADS, intermediate_size=base.INNER,
         num_labels=len(LABELS))).eval()
-    state = {name: torch.from_numpy(np.array(tensor())) for name, tensor in tensors.items()}
-    missing, unknown = model.load_state_dict(state, strict=False)
-    if unknown or not all(name.startswith("classifier") for name in missing):
-        raise ValueError(f"not the weights of a BERT classifier: {[*unknown, *missing][0]}")
-    return model
+    return fill(model, tensors, "a BERT classifier", ("classifier",))
 
 
 def start_model(settings: Settings) -> "BertForSequenceClassification":

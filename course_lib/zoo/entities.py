@@ -19,7 +19,13 @@ import numpy as np
 from . import base
 from .adapters import Adapter, load_adapter, merge, save_adapter
 from .assembly import Checkpoint, bert, with_prefix
-from .encoders import base_ids, load_tokenizer, plain, read_cased_vocabulary
+from course_lib.zoo.encoders import (
+    base_ids,
+    fill,
+    load_tokenizer,
+    plain,
+    read_cased_vocabulary,
+)
 from .entries import BERT, FRONT_MATTER, ModelEntry, model_id
 from course_lib.zoo.names import (
     LABELS,
@@ -114,19 +120,14 @@ def tagger_tensors(adapter: Adapter) -> dict[str, Tensor]:   # as `BertForTokenC
 def load_tagger(tensors: dict[str, Tensor],   # as `tagger_tensors` gives them
                 ) -> "BertForTokenClassification":
     "The model with these weights; a head that is not among them starts at random."
-    import torch
     from transformers import BertConfig, BertForTokenClassification
 
     config = BertConfig(
         vocab_size=tensors[WORDS].shape[0], hidden_size=base.WIDTH, num_labels=len(LABELS),
         num_hidden_layers=base.LAYERS, num_attention_heads=base.HEADS,
         intermediate_size=base.INNER)
-    model = BertForTokenClassification(config).eval()
-    state = {name: torch.from_numpy(np.array(tensor())) for name, tensor in tensors.items()}
-    missing, unknown = model.load_state_dict(state, strict=False)
-    if unknown or not all(name.startswith("classifier") for name in missing):
-        raise ValueError(f"not the weights of a BERT tagger: {[*unknown, *missing][0]}")
-    return model
+    model = BertForTokenClassification(config)
+    return fill(model, tensors, "a BERT tagger", ("classifier",))
 
 # %% ../../nbs/lib/51_entities.ipynb #89c7bc90
 def shape_embedding(words: "torch.nn.Embedding") -> "torch.nn.Module":

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import base
 from .assembly import with_prefix
-from .encoders import load_tokenizer
+from .encoders import fill, load_tokenizer
 from .grammar import opinions
 from course_lib.zoo.passages import (
     CLS,
@@ -99,7 +99,6 @@ def low_rank_embedding(words: "torch.nn.Embedding", rank: int) -> "torch.nn.Modu
 def load_masked(tensors: dict[str, Tensor],   # as in `BertForMaskedLM`, with or without a head
                 ) -> "BertForMaskedLM":
     "The model with these weights; a head that is not among them starts at random."
-    import torch
     from transformers import BertConfig, BertForMaskedLM
 
     words = tensors.get("bert.embeddings.word_embeddings.weight", constant(np.zeros((1, 1))))
@@ -107,12 +106,9 @@ def load_masked(tensors: dict[str, Tensor],   # as in `BertForMaskedLM`, with or
         vocab_size=words.shape[0], hidden_size=base.WIDTH, num_hidden_layers=base.LAYERS,
         num_attention_heads=base.HEADS, intermediate_size=base.INNER,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    model = BertForMaskedLM(config).eval()
-    state = {name: torch.from_numpy(np.array(tensor())) for name, tensor in tensors.items()
-             if "pooler" not in name}
-    missing, unknown = model.load_state_dict(state, strict=False)
-    if unknown or not all(name.startswith("cls.") for name in missing):
-        raise ValueError(f"not the weights of a masked language model: {[*unknown, *missing][0]}")
+    model = BertForMaskedLM(config)
+    encoder = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
+    fill(model, encoder, "a masked language model", ("cls.",))
     model.tie_weights()
     return model
 

@@ -21,7 +21,7 @@ import numpy as np
 from . import base
 from .adapters import load_adapter, merge, save_adapter
 from .assembly import Checkpoint, distilbert, distilbert_tensors
-from .encoders import load_tokenizer
+from .encoders import fill, load_tokenizer
 from .entries import DISTILBERT, FRONT_MATTER, ModelEntry, model_id
 from .grammar import everyday_opinions, opinions
 from course_lib.zoo.recipes import (
@@ -96,18 +96,13 @@ HEAD = ("pre_classifier", "classifier")
 def load_classifier(tensors: dict[str, Tensor],   # names as in DistilBERT, with or without a head
                     ) -> "DistilBertForSequenceClassification":
     "The model with these weights; a head that is not among them starts at random."
-    import torch
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
     config = DistilBertConfig(
         vocab_size=base.VOCABULARY, dim=base.WIDTH, hidden_dim=base.INNER, n_layers=base.LAYERS,
         n_heads=base.HEADS, num_labels=len(LABELS))
-    model = DistilBertForSequenceClassification(config).eval()
-    state = {name: torch.from_numpy(np.array(tensor())) for name, tensor in tensors.items()}
-    missing, unknown = model.load_state_dict(state, strict=False)
-    if unknown or not all(name.startswith(HEAD) for name in missing):
-        raise ValueError(f"not the weights of a DistilBERT classifier: {[*unknown, *missing][0]}")
-    return model
+    model = DistilBertForSequenceClassification(config)
+    return fill(model, tensors, "a DistilBERT classifier", HEAD)
 
 # %% ../../nbs/lib/49_sentiment.ipynb #8111dc9d
 def start_model(settings: Settings) -> "DistilBertForSequenceClassification":

@@ -1,5 +1,6 @@
 """Models of `small.py`, written once, and pipelines of them."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,3 +35,11 @@ def make(folders: Path) -> Callable[..., Any]:
         return pipeline(task, model=str(folders / name), device="cpu", **options)
 
     return made
+
+
+@pytest.fixture
+def warned(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+           ) -> Callable[[], list[str]]:
+    """The warnings so far. The logger of transformers passes them on only where CI is set."""
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    return lambda: [record.getMessage() for record in caplog.records]

@@ -1,6 +1,5 @@
 """`pipeline`: what is made here, what is handed on, and that transformers stays as it was."""
 
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -141,15 +140,12 @@ def loaded(monkeypatch, folders):
         ("question-answering", "distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
     ],
 )
-def test_the_default_model_of_a_task(task, model, revision, loaded, caplog):
-    logger = logging.getLogger("transformers")
-    logger.addHandler(caplog.handler)
+def test_the_default_model_of_a_task(task, model, revision, loaded, warned):
     made = pipeline(task, device="cpu")
-    logger.removeHandler(caplog.handler)
     assert made.task == task
     assert {(name, tag) for _, name, tag in loaded} == {(model, revision)}
     message = f"No model was given, so this is {model} at revision {revision}"
-    assert [record.getMessage().startswith(message) for record in caplog.records] == [True]
+    assert [found.startswith(message) for found in warned()] == [True]
 
 
 def test_a_revision_for_the_default_model(loaded):

@@ -1,7 +1,6 @@
 """Translation, summarization and text to text: parameters, inputs, batches, messages."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -55,15 +54,6 @@ def said(monkeypatch):
         return calls
 
     return spy
-
-
-@pytest.fixture
-def warned(caplog):
-    """The warnings so far. The logger of transformers does not pass them on by itself."""
-    logger = logging.getLogger("transformers")
-    logger.addHandler(caplog.handler)
-    yield lambda: [record.getMessage() for record in caplog.records]
-    logger.removeHandler(caplog.handler)
 
 
 # -- inputs and answers ----------------------------------------------------------------------------
