@@ -76,7 +76,7 @@ def read_byte_pairs(path: Path | str,              # a merges.txt
         raise ValueError(f"{path} has a line that is no pair: {' '.join(wrong[0])!r}")
     return BytePairs(tuple(pairs), first, last)
 
-# %% ../../nbs/lib/55_byte_pairs.ipynb #521c1fb8
+# %% ../../nbs/lib/55_byte_pairs.ipynb #9035a797
 def byte_pair_tokenizer(pairs: BytePairs,
                         around: tuple[str, str] | None = None,   # tokens before and after a text
                         ) -> "Tokenizer":
@@ -89,8 +89,7 @@ def byte_pair_tokenizer(pairs: BytePairs,
     ids = pairs.vocabulary
     if around:
         before, after = ((token, ids[token]) for token in around)
-        fast.post_processor = processors.RobertaProcessing(sep=after, cls=before,
-                                                           add_prefix_space=False)
+        fast.post_processor = processors.RobertaProcessing(after, before, add_prefix_space=False)
     else:
         fast.post_processor = processors.ByteLevel(trim_offsets=False)
     fast.add_special_tokens([AddedToken(token, normalized=False, lstrip=token == "<mask>")
