@@ -14,15 +14,16 @@ import numpy as np
 # %% ../../nbs/lib/57_scratch.ipynb #b9ba73d8
 def train_pieces(sentences: Iterable[str],
                  size: int,          # pieces at most, with `<unk>`, `<s>` and `</s>`
+                 **options: object,  # of SentencePiece's trainer, such as pad_id
                  ) -> bytes:         # a SentencePiece model, as in its .model or .spm file
     "A unigram model of word pieces; the same sentences give the same bytes."
     import sentencepiece
 
+    settings = {"vocab_size": size, "model_type": "unigram", "character_coverage": 1.0,
+                "hard_vocab_limit": False, "num_threads": 1, "minloglevel": 2, **options}
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences), model_writer=model, vocab_size=size,
-        model_type="unigram", character_coverage=1.0, hard_vocab_limit=False, num_threads=1,
-        minloglevel=2)
+        sentence_iterator=iter(sentences), model_writer=model, **settings)
     return model.getvalue()
 
 
