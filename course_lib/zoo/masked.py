@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HEAD_NAMES', 'SPELLING', 'NAMES', 'SOURCES', 'USAGE', 'LIMITS', 'READ', 'POOLER', 'SPELLED', 'ENTRIES',
            'distilbert_form', 'spelling_shares', 'cased_form', 'shipped_tensors', 'bert_base_uncased',
-           'distilbert_base_uncased', 'bert_base_cased', 'distilbert_base_cased', 'top5_at_once', 'measure',
+           'distilbert_base_uncased', 'bert_base_cased', 'distilbert_base_cased', 'top5_at_once', 'top5', 'measure',
            'measure_vectors', 'build']
 
 # %% ../../nbs/lib/53_masked.ipynb #4b1b0b22
@@ -132,7 +132,7 @@ def distilbert_base_cased() -> Checkpoint:
 
 # %% ../../nbs/lib/53_masked.ipynb #ae0f4000
 def top5_at_once(model: "BertForMaskedLM", questions: list[Probe], share: float = 0.15,
-                 ) -> np.ndarray:
+                 mask: int = MASK) -> np.ndarray:
     "Whether the right piece is among the first five, with many hidden at the same time."
     import torch
 
@@ -143,14 +143,30 @@ def top5_at_once(model: "BertForMaskedLM", questions: list[Probe], share: float 
             row, count = torch.tensor([ids]), max(1, round(share * len(ids)))
             places = 1 + torch.randperm(len(ids) - 2)[None, :count]
             targets = row.gather(1, places)
-            logits = model.cls(hidden_at(model, row.scatter(1, places, MASK), places))
+            logits = model.cls(hidden_at(model, row.scatter(1, places, mask), places))
             best = logits[0].topk(5).indices
             found += (best == targets[0][:, None]).any(1).tolist()
     return np.array(found)
 
 # %% ../../nbs/lib/53_masked.ipynb #37d3f10a
-NAMES = {"all": "hidden pieces of Wikipedia text", "whole words": "hidden whole words",
+NAMES = {"all": "hidden pieces of {}", "whole words": "hidden whole words",
          "written": "hidden pieces that are no punctuation"}
+
+
+def top5(model: "BertForMaskedLM",
+         questions: list[Probe],
+         vocabulary: list[str],                   # token id → piece; ## for parts of words
+         text: str, dataset_id: str,              # in words, and on the Hub
+         mask: int = MASK,                        # the token that hides
+         ) -> list[Measurement]:
+    "Top-5 accuracy on the questions, by what they ask for."
+    right = ranks(answers_at(model), questions, mask) < 5
+    found = {NAMES[kind].format(text): right[which]
+             for kind, which in kinds(questions, vocabulary).items()}
+    found["pieces, 15 of 100 hidden at once"] = top5_at_once(
+        model, questions[:len(questions) // 4], mask=mask)
+    return [Measurement("top5_accuracy", float(hits.mean()), name, dataset_id, len(hits),
+                        "fill-mask", split="validation") for name, hits in found.items()]
 
 
 def measure(model: "BertForMaskedLM",
@@ -164,12 +180,7 @@ def measure(model: "BertForMaskedLM",
     texts = read_split(data, "wikipedia_en", "validation", ("text",))["text"]
     questions = probes([sentences_of(text) for text in texts], count, 1,
                        lambda text: encoder.encode(text).ids)
-    right = ranks(answers_at(model), questions) < 5
-    found = {NAMES[kind]: right[which] for kind, which in kinds(questions, vocabulary).items()}
-    found["pieces, 15 of 100 hidden at once"] = top5_at_once(model, questions[:count // 4])
-    return [Measurement("top5_accuracy", float(hits.mean()), name, "wikimedia/wikipedia",
-                        len(hits), "fill-mask", split="validation")
-            for name, hits in found.items()]
+    return top5(model, questions, vocabulary, "Wikipedia text", "wikimedia/wikipedia")
 
 # %% ../../nbs/lib/53_masked.ipynb #7ce66e9f
 def measure_vectors(tensors: dict[str, Tensor],   # names as in `BertForMaskedLM`

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MASKED', 'COMMON', 'OTHERS', 'SETTINGS', 'STEPS', 'read_passages', 'low_rank_embedding', 'load_masked', 'start_model',
-           'hidden_at', 'answer_logits', 'candidates', 'masked_loss', 'answers_at', 'ranks', 'start_training', 'train']
+           'hidden_at', 'answer_logits', 'candidates', 'hide', 'masked_loss', 'answers_at', 'ranks', 'start_training',
+           'train']
 
 # %% ../../nbs/lib/52_masked_training.ipynb #8d58d348
 import json
@@ -188,6 +189,19 @@ MASKED = 0.25            # share of a passage's pieces that are hidden
 COMMON, OTHERS = 6000, 2000
 
 
+def hide(batch: np.ndarray,        # (B, T) token ids; the first and the last of a row stay
+         mask: int = MASK,         # the token that hides
+         ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    "Token ids (B, T) with a quarter hidden, where (B, M), and what was there (B * M,)."
+    import torch
+
+    ids = torch.from_numpy(batch.astype(np.int64))
+    rows, length = ids.shape
+    count = max(1, round(MASKED * (length - 2)))
+    places = 1 + torch.rand(rows, length - 2).argsort(1)[:, :count]
+    return ids.scatter(1, places, mask), places, ids.gather(1, places).flatten()
+
+
 def masked_loss(model: "BertForMaskedLM",
                 batch: np.ndarray,        # (B, T) token ids
                 common: "torch.Tensor",
@@ -195,13 +209,9 @@ def masked_loss(model: "BertForMaskedLM",
     "Hide a quarter of the pieces of each passage; how surprising are they?"
     import torch
 
-    ids = torch.from_numpy(batch.astype(np.int64))
-    rows, length = ids.shape
-    count = max(1, round(MASKED * (length - 2)))
-    places = 1 + torch.rand(rows, length - 2).argsort(1)[:, :count]
-    targets = ids.gather(1, places).flatten()
+    ids, places, targets = hide(batch)
     tokens, shift, labels = candidates(targets, common, OTHERS)
-    logits = answer_logits(model, ids.scatter(1, places, MASK), places, tokens) + shift
+    logits = answer_logits(model, ids, places, tokens) + shift
     return torch.nn.functional.cross_entropy(logits, labels)
 
 # %% ../../nbs/lib/52_masked_training.ipynb #96b1a9e8
@@ -213,6 +223,7 @@ def answers_at(model: "BertForMaskedLM",
 
 def ranks(logits_of: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]",
           questions: list[Probe],
+          mask: int = MASK,  # the token that hides
           ) -> np.ndarray:   # 0: the model's first answer is right
     "How many tokens the model prefers to the right one."
     import torch
@@ -221,7 +232,7 @@ def ranks(logits_of: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]",
     with torch.inference_mode():
         for ids, place in questions:
             row = torch.tensor([ids])
-            target, row[0, place] = ids[place], MASK
+            target, row[0, place] = ids[place], mask
             logits = logits_of(row, torch.tensor([[place]]))[0]
             found.append(int((logits > logits[target]).sum()))
     return np.array(found)
