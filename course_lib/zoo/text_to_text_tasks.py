@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SENTINELS', 'LONGEST', 'HIDDEN', 'RUN', 'PREFIXES', 'PASSAGE', 'learn_pieces', 'tokenizer_of', 'tokenizer_files',
-           'with_gaps', 'Pairs', 'Gaps', 'encode', 'translations', 'summaries', 'passages_of', 'articles',
-           'shipped_pieces']
+           'with_gaps', 'Pairs', 'Gaps', 'CopyLinks', 'encode', 'translations', 'Copied', 'summaries', 'passages_of',
+           'articles', 'shipped_pieces']
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #466ea202
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #6bf06876
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -24,12 +24,12 @@ from .translation_texts import Pair
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #44275d30
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #c5aa1d23
 def learn_pieces(texts: Iterable[str], size: int) -> bytes:
     "A SentencePiece model with T5's special tokens: `<pad>` 0, `</s>` 1, `<unk>` 2."
     return train_plain_pieces(texts, size, pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #8ad9c7d2
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #9d420e69
 SENTINELS = 100
 
 
@@ -53,7 +53,7 @@ def tokenizer_of(model: bytes) -> "Tokenizer":
     made.add_special_tokens(["<pad>", "</s>", "<unk>", *sentinels])
     return made
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #25a0761c
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #f792d9a8
 LONGEST = 512   # tokens that T5 was trained with
 
 
@@ -69,7 +69,7 @@ def tokenizer_files(model: bytes) -> dict[str, bytes]:
             "tokenizer_config.json": json_bytes({**settings, **special}),
             "special_tokens_map.json": json_bytes(special)}
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #6adf471c
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #dc4c96e5
 HIDDEN, RUN = 0.15, 3   # share of the pieces, and pieces in a run
 
 
@@ -100,7 +100,7 @@ def with_gaps(ids: Sequence[int],            # of a text, `</s>` at the end
         place = start + run
     return [*read, *ids[place:]], [*written, size - 1 - count, 1]
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #af216d87
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #60209c04
 PREFIXES = {"summarization": "summarize: ",
             "translation_en_to_de": "translate English to German: ",
             "translation_en_to_fr": "translate English to French: ",
@@ -112,7 +112,7 @@ class Pairs:
     "Texts and what to answer."
     source: list[list[int]]
     target: list[list[int]]
-    links: WordLinks | None = None
+    links: "WordLinks | CopyLinks | None" = None
     prefix: int = 0              # pieces of the source that no link leads to
     smoothing: float = 0.1       # of the labels
 
@@ -137,7 +137,22 @@ class Gaps:
     def example(self, number: int, chance: np.random.Generator) -> tuple[list[int], list[int]]:
         return with_gaps(self.texts[number], self.size, chance)
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #2e9f413a
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #7e2986c9
+class CopyLinks:
+    "For each pair, from which piece of the source a piece of the target was copied."
+
+    def __init__(self) -> None:
+        self.places: list[tuple[list[int], int]] = []
+
+    def add(self, places: list[int],      # for each piece of the target; -1: from nowhere
+            columns: int) -> None:        # pieces of the source
+        self.places.append((places, columns))
+
+    def __getitem__(self, pair: int) -> np.ndarray:   # (target, source), rows sum to 1 or 0
+        places, columns = self.places[pair]
+        return (np.array(places)[:, None] == np.arange(columns)).astype(np.float32)
+
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #0549fc62
 def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
     "Ids with `</s>` at the end."
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
@@ -150,16 +165,34 @@ def translations(pairs: Sequence[Pair], tokenizer: "Tokenizer") -> Pairs:
     return Pairs([prefix + ids for ids in source], target, WordLinks(source, target), len(prefix))
 
 
-def summaries(pairs: Sequence[tuple[str, str]],     # texts and their summaries
+class Copied(Protocol):
+    "A text, its summary, and for each letter of the summary its place in the text, or -1."
+    source: str
+    summary: str
+    places: Sequence[int]
+
+
+def summaries(pairs: Sequence[Copied],       # such as those of notebook 62
               tokenizer: "Tokenizer",
-              longest: int = 200,                   # pieces of a text; its end is cut off
+              longest: int = 160,            # pieces of a text; its end is cut off
               ) -> Pairs:
     "Texts to be made short."
-    source, target = zip(*pairs, strict=True)
-    asked = encode(tokenizer, [PREFIXES["summarization"] + text for text in source])
-    return Pairs([[*ids[:-1][:longest - 1], 1] for ids in asked], encode(tokenizer, target))
+    ask = PREFIXES["summarization"]
+    prefix = len(encode(tokenizer, [ask])[0]) - 1
+    texts = tokenizer.encode_batch([ask + pair.source for pair in pairs])
+    answers = tokenizer.encode_batch([pair.summary for pair in pairs])
+    links = CopyLinks()
+    for pair, text, answer in zip(pairs, texts, answers, strict=True):
+        at = np.full(len(ask) + len(pair.source), -1)     # letter → piece
+        for number, (start, end) in enumerate(text.offsets[:longest - 1][prefix:-1]):
+            at[start:end] = number
+        places = [pair.places[start] for start, _ in answer.offsets[:-1]]
+        links.add([at[len(ask) + place] if place >= 0 else -1 for place in places] + [-1],
+                  min(len(text.ids), longest) - prefix)
+    source = [[*text.ids[:-1][:longest - 1], 1] for text in texts]
+    return Pairs(source, [answer.ids for answer in answers], links, prefix)
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #4fb72e3d
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #a8e60f85
 PASSAGE = 96   # pieces at most
 
 
