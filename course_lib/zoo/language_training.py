@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LIBRARIES', 'DISTRIBUTIONS', 'CODE', 'PROMPTS', 'START', 'docstrings', 'is_prose', 'library_prose', 'groups',
            'read_documents', 'library_versions', 'Shape', 'configuration', 'start_model', 'evened', 'muon', 'Plan',
-           'encode_documents', 'blocks_in_order', 'block_loss', 'start_training', 'train']
+           'encode_documents', 'blocks_in_order', 'batches_in_order', 'block_loss', 'start_training', 'train']
 
 # %% ../../nbs/lib/60_language_training.ipynb #8c574404
 import ast
@@ -218,18 +218,27 @@ def encode_documents(texts: Sequence[str], pairs: BytePairs) -> list[np.ndarray]
             for start in range(0, len(texts), 500)
             for encoding in encode.encode_batch_fast(texts[start:start + 500])]
 
-# %% ../../nbs/lib/60_language_training.ipynb #d0aec5ab
-def blocks_in_order(documents: Sequence[np.ndarray], plan: Plan) -> Iterator[np.ndarray]:
+# %% ../../nbs/lib/60_language_training.ipynb #15708616
+def blocks_in_order(documents: Sequence[np.ndarray], rows: int, length: int, seed: int,
+                    ) -> Iterator[np.ndarray]:
     "Batches without end, each (rows, length)."
     passes = 0
     while True:
-        chance = np.random.default_rng([plan.seed, passes])
+        chance = np.random.default_rng([seed, passes])
         stream = np.concatenate([documents[i] for i in chance.permutation(len(documents))])
-        blocks = stream[:len(stream) // plan.length * plan.length].reshape(-1, plan.length)
+        blocks = stream[:len(stream) // length * length].reshape(-1, length)
         blocks = blocks[chance.permutation(len(blocks))]
-        whole = len(blocks) // plan.rows * plan.rows
-        yield from blocks[:whole].reshape(-1, plan.rows, plan.length)
+        whole = len(blocks) // rows * rows
+        yield from blocks[:whole].reshape(-1, rows, length)
         passes += 1
+
+
+def batches_in_order(documents: Sequence[np.ndarray], plan: Plan) -> Iterator[np.ndarray]:
+    "All batches of a training; in its last fifth, blocks are four times as long."
+    short = plan.steps - plan.steps // 5
+    yield from islice(blocks_in_order(documents, plan.rows, plan.length, plan.seed), short)
+    yield from islice(blocks_in_order(documents, max(1, plan.rows // 4), 4 * plan.length,
+                                      plan.seed + 1), plan.steps - short)
 
 
 def block_loss(model: "GPT2LMHeadModel", block: np.ndarray,   # (B, T)
@@ -242,14 +251,14 @@ def block_loss(model: "GPT2LMHeadModel", block: np.ndarray,   # (B, T)
     rows, length = ids.shape
     start = torch.zeros(rows, dtype=torch.long)
     if shift:
-        start[rows // 2:] = torch.randint(model.config.n_positions - length + 1,
-                                          (rows - rows // 2,))
+        further = model.config.n_positions - length + 1
+        start[rows // 2:] = torch.randint(further, (rows - rows // 2,))
     places = start[:, None] + torch.arange(length)                          # (B, T)
     hidden = model.transformer(ids, position_ids=places, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden[:, :-1])                                  # (B, T - 1, V)
     return functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
-# %% ../../nbs/lib/60_language_training.ipynb #20e791cb
+# %% ../../nbs/lib/60_language_training.ipynb #b4733fc3
 def start_training(model: "GPT2LMHeadModel", plan: Plan) -> Training:
     "The rate rises, stays, and falls to zero."
     import torch
@@ -274,6 +283,6 @@ def train(documents: Sequence[np.ndarray], size: int, plan: Plan, checkpoint: Pa
 
     torch.set_num_threads(plan.threads)
     training = start_training(start_model(documents, size, plan.seed, plan.shape), plan)
-    run(training, lambda epoch: list(islice(blocks_in_order(documents, plan), plan.steps)),
+    run(training, lambda epoch: list(batches_in_order(documents, plan)),
         lambda block: block_loss(training.model, block, shift=True), checkpoint, say, stop_at)
     return training.model.eval()
