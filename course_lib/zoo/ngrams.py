@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# %% ../../nbs/lib/60_ngrams.ipynb #7635481a
+# %% ../../nbs/lib/60_ngrams.ipynb #fc4266de
 @dataclass(frozen=True)
 class Runs:
     "The runs of one length that were seen."
@@ -26,10 +26,10 @@ def count_runs(keys: np.ndarray, counts: np.ndarray, size: int) -> Runs:
     "Runs with what their contexts add up to."
     contexts = keys // size
     ones, twos = (counts == 1).sum(), (counts == 2).sum()
-    return Runs(keys, counts, np.bincount(contexts, counts), np.bincount(contexts),
+    return Runs(keys, counts, np.bincount(contexts, counts), np.bincount(contexts, counts > 0),
                 float(ones / max(1, ones + 2 * twos)) if twos else 0.5)
 
-# %% ../../nbs/lib/60_ngrams.ipynb #026082bf
+# %% ../../nbs/lib/60_ngrams.ipynb #b21bbecd
 class NGrams:
     "An interpolated Kneser-Ney model over token ids."
 
@@ -43,13 +43,13 @@ class NGrams:
         if not len(stream) or stream.min() < 0 or stream.max() >= size:
             raise ValueError(f"token ids must be from 0 to {size - 1}, and there must be some")
         before, found = np.zeros(len(stream), np.int64), []     # each token's context, by number
-        for _ in range(length):
-            keys, where, own, counts = np.unique(before * size + stream, return_index=True,
+        for start in range(min(length, len(stream))):
+            keys, where, own, counts = np.unique(before * size + stream[start:], return_index=True,
                                                  return_inverse=True, return_counts=True)
             found.append((keys, where, own, counts))
-            before = np.concatenate([own[:1], own[:-1]])
+            before = own[:-1]
         for (keys, _, own, _), (_, where, _, _) in zip(found, found[1:], strict=False):
-            after = np.bincount(own[where], minlength=len(keys))   # different tokens before it
+            after = np.bincount(own[where + 1], minlength=len(keys))   # different tokens before it
             self.runs.append(count_runs(keys, after, size))
         self.runs.append(count_runs(found[-1][0], found[-1][3], size))
 
