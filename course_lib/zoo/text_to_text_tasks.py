@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SENTINELS', 'LONGEST', 'HIDDEN', 'RUN', 'PREFIXES', 'PASSAGE', 'learn_pieces', 'tokenizer_of', 'tokenizer_files',
-           'with_gaps', 'Pairs', 'Gaps', 'CopyLinks', 'encode', 'translations', 'Copied', 'summaries', 'passages_of',
-           'articles', 'shipped_pieces']
+           'with_gaps', 'put_back', 'Pairs', 'Gaps', 'CopyLinks', 'encode', 'translations', 'Copied', 'summaries',
+           'passages_of', 'articles', 'shipped_pieces']
 
 # %% ../../nbs/lib/64_text_to_text_tasks.ipynb #6bf06876
 from collections.abc import Iterable, Sequence
@@ -100,7 +100,24 @@ def with_gaps(ids: Sequence[int],            # of a text, `</s>` at the end
         place = start + run
     return [*read, *ids[place:]], [*written, size - 1 - count, 1]
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #60209c04
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #77b86018
+def put_back(read: Sequence[int], written: Sequence[int],
+             first: int,                          # the lowest id of a sentinel
+             ) -> tuple[list[int], list[bool]]:   # the whole text; was this piece in a gap?
+    "The text of which `with_gaps` made both."
+    gaps: dict[int, list[int]] = {}
+    for piece in written[:-1]:
+        if piece >= first:
+            gaps[piece] = run = []
+        else:
+            run.append(piece)
+    ids, hidden = [], []
+    for piece in read:
+        ids += gaps.get(piece, [piece])
+        hidden += [True] * len(gaps[piece]) if piece in gaps else [False]
+    return ids, hidden
+
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #fe3ba85b
 PREFIXES = {"summarization": "summarize: ",
             "translation_en_to_de": "translate English to German: ",
             "translation_en_to_fr": "translate English to French: ",
@@ -137,7 +154,7 @@ class Gaps:
     def example(self, number: int, chance: np.random.Generator) -> tuple[list[int], list[int]]:
         return with_gaps(self.texts[number], self.size, chance)
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #7e2986c9
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #3f9b2acb
 class CopyLinks:
     "For each pair, from which piece of the source a piece of the target was copied."
 
@@ -152,7 +169,7 @@ class CopyLinks:
         places, columns = self.places[pair]
         return (np.array(places)[:, None] == np.arange(columns)).astype(np.float32)
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #0549fc62
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #ca60ab46
 def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
     "Ids with `</s>` at the end."
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
@@ -192,7 +209,7 @@ def summaries(pairs: Sequence[Copied],       # such as those of notebook 62
     source = [[*text.ids[:-1][:longest - 1], 1] for text in texts]
     return Pairs(source, [answer.ids for answer in answers], links, prefix)
 
-# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #a8e60f85
+# %% ../../nbs/lib/64_text_to_text_tasks.ipynb #ec038532
 PASSAGE = 96   # pieces at most
 
 
