@@ -293,7 +293,7 @@ def build(data: Path | str,                    # has tatoeba_en_fr
     path = folder / f"{NAME}.safetensors"
     save_adapter(path, take_adapter(trained), bits=8)
     if text.cut:
-        compare(trained, path, french_tokenizer(model), text.cut, say)
+        compare(trained, path, french_tokenizer(model), text.cut, say, count // 2)
     report = finish(path, model, text, texts, plan, time.process_time() - started, count)
     (work / f"{NAME}.pt").unlink(missing_ok=True)
     return [report]
@@ -337,7 +337,7 @@ def finish(path: Path, model: bytes, text: Text, texts: Sequence[str], plan: Pla
 
 
 def compare(trained: "BertForMaskedLM", path: Path, fast: "Tokenizer", cut: Sequence[str],
-            say: Callable[[str], None], count: int = 1000) -> None:
+            say: Callable[[str], None], count: int) -> None:
     "What 8 bits cost, on the sentences kept apart."
     questions = questions_in(cut, fast, count)
     for name, model in (("as trained", trained), ("in 8 bits", load_masked(load_tensors(path)))):

@@ -162,7 +162,7 @@ def top5(model: "BertForMaskedLM",
     "Top-5 accuracy on the questions, by what they ask for."
     right = ranks(answers_at(model), questions, mask) < 5
     found = {NAMES[kind].format(text): right[which]
-             for kind, which in kinds(questions, vocabulary).items()}
+             for kind, which in kinds(questions, vocabulary).items() if which.any()}
     found["pieces, 15 of 100 hidden at once"] = top5_at_once(
         model, questions[:len(questions) // 4], mask=mask)
     return [Measurement("top5_accuracy", float(hits.mean()), name, dataset_id, len(hits),
