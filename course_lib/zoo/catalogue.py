@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from ..hub.names import RepoId
 from ..metrics import METRICS, metric_files
-from . import entailment, entities, masked, questions, sentences, sentiment
+from course_lib.zoo import (
+    entailment,
+    entities,
+    masked,
+    questions,
+    roberta,
+    sentences,
+    sentiment,
+    translation,
+)
 from .assembly import File
 from .entries import Entry
 
@@ -53,8 +62,10 @@ def metric_entry(name: str) -> MetricEntry:
                        equals=EQUALS[name])
 
 # %% ../../nbs/lib/70_catalogue.ipynb #e01cfe7c
-ENTRIES: list[Entry] = [*masked.ENTRIES, sentiment.ENTRY, entailment.ENTRY, entities.ENTRY,
-                        questions.ENTRY, *sentences.ENTRIES, *map(metric_entry, METRICS)]
+ENTRIES: list[Entry] = [
+    *masked.ENTRIES, *roberta.ENTRIES, sentiment.ENTRY, entailment.ENTRY,
+    entities.ENTRY, questions.ENTRY, *sentences.ENTRIES,
+    *translation.ENTRIES, *map(metric_entry, METRICS)]
 
 RECIPES = {   # name → (function, what it takes)
     "encoders": "course_lib.zoo.encoders:build",
@@ -64,6 +75,8 @@ RECIPES = {   # name → (function, what it takes)
     "entities": "course_lib.zoo.entities:build",
     "masked": "course_lib.zoo.masked:build",
     "questions": "course_lib.zoo.questions:build",
+    "roberta": "course_lib.zoo.roberta:build",
+    "translation": "course_lib.zoo.translation:build",
 }
 
 # %% ../../nbs/lib/70_catalogue.ipynb #ed08a831

@@ -117,7 +117,7 @@ def start_model(examples: Examples, size: int, seed: int,
 class Plan(Settings):
     "How the translator is trained."
     epochs: int = 1             # the steps are what counts
-    steps: int = 6000
+    steps: int = 20414
     learning_rate: float = 1.5e-3
     warmup: int = 300           # steps
     cooldown: float = 0.4       # share of the steps in which the rate falls to zero
