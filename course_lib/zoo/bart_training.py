@@ -168,7 +168,7 @@ def filled(rows: Sequence[Sequence[int]], value: int = PAD) -> "torch.Tensor":
         row[:len(ids)] = ids
     return torch.from_numpy(table)
 
-# %% ../../nbs/lib/63_bart_training.ipynb #0b2cfe60
+# %% ../../nbs/lib/63_bart_training.ipynb #50ea8aea
 def guide_loss(attention: "torch.Tensor",   # (B, HEADS, T, S)
                places: "torch.Tensor",      # (B, T), -1 where nothing is known
                heads: int) -> "torch.Tensor":
@@ -177,7 +177,7 @@ def guide_loss(attention: "torch.Tensor",   # (B, HEADS, T, S)
     there = share.gather(2, places.clamp(min=0).unsqueeze(2)).squeeze(2)
     return -((there + 1e-6).log() * (places >= 0)).sum() / (places >= 0).sum().clamp(min=1)
 
-
+# %% ../../nbs/lib/63_bart_training.ipynb #3a07bd56
 def losses(model: "BartForConditionalGeneration", examples: Examples, batch: Sequence[int],
            among: "Callable[[torch.Tensor], tuple] | None" = None,   # None: the whole vocabulary
            smoothing: float = 0.0,
@@ -205,7 +205,7 @@ def losses(model: "BartForConditionalGeneration", examples: Examples, batch: Seq
         + guide_loss(out.cross_attentions[0], before, FIND)
     return functional.cross_entropy(logits, labels, label_smoothing=smoothing), guide
 
-# %% ../../nbs/lib/63_bart_training.ipynb #ac4aa7dc
+# %% ../../nbs/lib/63_bart_training.ipynb #0a5d87ad
 def batches_in_order(lengths: np.ndarray, plan: Plan) -> Iterator[np.ndarray]:
     "Batches without end, pass after pass."
     passes = 0
@@ -235,7 +235,7 @@ def start_training(examples: Examples, pairs: BytePairs, plan: Plan,
             1.0, (step + 1) / plan.warmup, (plan.steps - step) / (plan.cooldown * plan.steps)))
     return training, torch.from_numpy(np.argsort(-counts, kind="stable")[:plan.common].copy())
 
-
+# %% ../../nbs/lib/63_bart_training.ipynb #c5dde976
 def step_loss(training: Training, examples: Examples, batch: np.ndarray, common: "torch.Tensor",
               plan: Plan) -> "torch.Tensor":
     "What a step makes smaller."
@@ -261,7 +261,7 @@ def train(examples: Examples, pairs: BytePairs, plan: Plan, checkpoint: Path,
         lambda batch: step_loss(training, examples, batch, common, plan), checkpoint, say, stop_at)
     return training.model.eval()
 
-# %% ../../nbs/lib/63_bart_training.ipynb #43caf1a3
+# %% ../../nbs/lib/63_bart_training.ipynb #31f86bcf
 def summarize(tokenizer: "PreTrainedTokenizerBase", model: "BartForConditionalGeneration",
               texts: Sequence[str],
               batch_size: int = 16,
