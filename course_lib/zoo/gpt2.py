@@ -25,6 +25,8 @@ from course_lib.zoo.byte_pairs import (
 )
 from .encoders import fill
 from .entries import ModelEntry, model_id
+
+# %% ../../nbs/lib/61_gpt2.ipynb #7b35479e
 from course_lib.zoo.language_training import (
     LIBRARIES,
     PROMPTS,

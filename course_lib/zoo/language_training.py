@@ -168,7 +168,7 @@ def muon(matrices: "Sequence[torch.nn.Parameter]",   # (in, out), as GPT-2 store
     return Muon([{"params": list(matrices), "lr": rate, "matrices": True},
                  {"params": list(others), "lr": rate_of_others, "matrices": False}], {})
 
-
+# %% ../../nbs/lib/60_language_training.ipynb #f581840f
 def _muon(parameter: "torch.Tensor", state: dict, momentum: float = 0.95) -> "torch.Tensor":
     import torch
 

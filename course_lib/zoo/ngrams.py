@@ -8,6 +8,7 @@ __all__ = ['Runs', 'count_runs', 'NGrams', 'nats']
 # %% ../../nbs/lib/60_ngrams.ipynb #c873b43a
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,8 +37,7 @@ class NGrams:
     def __init__(self,
                  documents: Sequence[np.ndarray],   # token ids
                  size: int,                          # of the vocabulary
-                 length: int = 5,                    # of the longest runs
-                 ) -> None:
+                 length: int = 5) -> None:           # of the longest runs
         self.size, self.runs = size, []
         stream = np.concatenate([np.asarray(ids, np.int64) for ids in documents])
         if not len(stream) or stream.min() < 0 or stream.max() >= size:
@@ -48,7 +48,7 @@ class NGrams:
                                                  return_inverse=True, return_counts=True)
             found.append((keys, where, own, counts))
             before = own[:-1]
-        for (keys, _, own, _), (_, where, _, _) in zip(found, found[1:], strict=False):
+        for (keys, _, own, _), (_, where, _, _) in pairwise(found):
             after = np.bincount(own[where + 1], minlength=len(keys))   # different tokens before it
             self.runs.append(count_runs(keys, after, size))
         self.runs.append(count_runs(found[-1][0], found[-1][3], size))
@@ -56,8 +56,7 @@ class NGrams:
     def chances(self, ids: np.ndarray) -> np.ndarray:    # (T,) → (T,)
         "The probability of each token given those before it; the first ones have less context."
         ids = np.asarray(ids, np.int64)
-        chance = np.full(len(ids), 1 / self.size)
-        context = np.zeros(len(ids), np.int64)           # -1: never seen
+        chance, context = np.full(len(ids), 1 / self.size), np.zeros(len(ids), np.int64)
         for runs in self.runs:
             key = context * self.size + ids
             place = np.minimum(np.searchsorted(runs.keys, key), len(runs.keys) - 1)
@@ -68,8 +67,7 @@ class NGrams:
             count = np.where(seen, runs.counts[place] - runs.discount, 0).clip(0)
             longer = (count + runs.discount * kinds * chance) / np.maximum(total, 1e-9)
             chance = np.where(known, longer, chance)
-            run = np.where(seen, place, -1)
-            context = np.concatenate([[-1], run[:-1]])
+            context = np.concatenate([[-1], np.where(seen, place, -1)[:-1]])   # -1: never seen
         return chance
 
 # %% ../../nbs/lib/60_ngrams.ipynb #e282d67a

@@ -197,7 +197,7 @@ def named_reviews(data: Path | str,        # has reviews_en
     texts, titles = (encode(tokenizer, table[name].tolist()) for name in table)
     return Pairs([[*ids[:-1][:longest - 1], 1] for ids in texts], titles, smoothing=0.0)
 
-
+# %% ../../nbs/lib/66_t5.ipynb #3f1467d8
 def tuned_loss(model: "T5ForConditionalGeneration", task: Pairs, test: Pairs,
                steps: int = 80, rate: float = 1e-3) -> float:
     "The loss of a piece of held-out answers after a short fine-tuning; changes the model."
@@ -254,7 +254,7 @@ def build(data: Path | str,                    # has tatoeba_en_fr and wikipedia
     save_translator(folder / "t5.safetensors", trained)
     return reports(folder, reading, trained, data, plan, time.perf_counter() - started, say)
 
-
+# %% ../../nbs/lib/66_t5.ipynb #9427e82c
 def reports(folder: Path, reading: Reading, trained: "T5ForConditionalGeneration",
             data: Path | str, plan: Plan, seconds: float, say: Callable[[str], None],
             ) -> list[Report]:

@@ -101,7 +101,7 @@ class Plan(Settings):
     pieces: int = 6000
     shape: Shape = SHAPE
 
-
+# %% ../../nbs/lib/65_text_to_text_training.ipynb #a058fb47
 def batches_of(task: Pairs | Gaps, plan: Plan) -> Iterator[tuple[int, np.ndarray]]:
     "Batches of a task without end, with the number of the pass."
     lengths, passes = task.lengths(), 0

@@ -21,6 +21,7 @@ MODULES = (
 )
 HEAVY = ("torch", "tensorflow", "keras", "transformers", "datasets", "huggingface_hub", "evaluate")
 SECONDS = 0.3
+NUMPYS = 2   # or as long as this many imports of numpy, where the machine is slow
 
 CODE = """
 import json, sys, time
@@ -31,21 +32,24 @@ print(json.dumps([took, [name for name in {heavy} if name in sys.modules]]))
 """
 
 
+def timed_import(module: str) -> tuple[float, list[str]]:
+    """Seconds of CPU for an import in a new process, and what heavy modules it brought."""
+    code = CODE.format(module=module, heavy=HEAVY)
+    command = [sys.executable, "-c", code]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_import_is_light(module):
     assert importlib.util.find_spec(module), f"{module} does not exist"
-    code = CODE.format(module=module, heavy=HEAVY)
-    best = float("inf")
+    best = numpy = float("inf")
     for _ in range(6):  # the best of a few
-        out = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        seconds, loaded = json.loads(out)
+        seconds, loaded = timed_import(module)
         assert loaded == []
-        best = min(best, seconds)
+        best, numpy = min(best, seconds), min(numpy, timed_import("numpy")[0])
         if best < SECONDS / 2:
             break
-    assert best < SECONDS
+    assert best < max(SECONDS, NUMPYS * numpy)
 
 
 def test_start_is_found_on_first_use():
