@@ -58,7 +58,7 @@ def needed_cells(notebook, source: str) -> list[int]:
 
 
 def chapters() -> list[Path]:
-    found = sorted(CHAPTERS.glob("*_pt.ipynb"))
+    found = sorted(CHAPTERS.glob("*.ipynb"))
     return [path for path in found if solutions(nbformat.read(path, as_version=4))]
 
 
