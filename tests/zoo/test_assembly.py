@@ -69,7 +69,10 @@ def test_the_entry_says_what_is_in_the_files(entry, assembled):
     assert entry.config() == {key: config[key] for key in ("architectures", "model_type")}
     weights = load_file(folder / "model.safetensors")
     assert sum(values.size for values in weights.values()) == entry.weights
-    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    if (folder / "vocab.txt").exists():
+        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    else:
+        vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     assert len(vocabulary) == config["vocab_size"]
 
 
