@@ -24,6 +24,7 @@ from course_lib.hub.routing import Call, Router
 from course_lib.hub.storage.store import Repo, Store
 
 log = logging.getLogger("course_lib.hub")
+BROUGHT = "brought"  # no stand-in goes here
 MAX_MESSAGE = 1000  # characters of an error; it travels in a header too
 
 
@@ -33,15 +34,19 @@ class Catalogue(Protocol):
     def listing(self, kind: str) -> list[CatalogueEntry]: ...
 
     def assemble(self, repo_id: RepoId, store: Store) -> None:
-        """Create the repository of an entry. Repeating it after an interruption completes it."""
+        """Create the repository of an entry, complete it, or bring it to the entry's edition."""
 
 
 class CatalogueEntry(Protocol):
-    """`summary` is as in describe.py, so that lists can show what is not assembled yet."""
+    """`summary` is as in describe.py, so that lists can show what is not assembled yet.
+
+    Another `edition` than the assembled one: the package has a newer stand-in.
+    """
 
     repo_id: RepoId
     aliases: list[RepoId]
     summary: dict
+    edition: str
     created_at: int
 
 
@@ -67,16 +72,13 @@ class Hub:
         self.kernels: set[int] = set()  # process ids that keep the server alive
         self.logins = DeviceLogins()
         self._assembling: dict[RepoId, asyncio.Lock] = {}
+        entries = [entry for kind in KINDS for entry in self.catalogue.listing(kind)]
         self._known = {
-            name: entry.repo_id
-            for kind in KINDS
-            for entry in self.catalogue.listing(kind)
-            for name in (entry.repo_id, *entry.aliases)
+            name: entry.repo_id for entry in entries for name in (entry.repo_id, *entry.aliases)
         }
-        # What was begun and not finished when a server was killed is assembled again.
-        self._assembled = {
-            name for name in self._known.values() if store.database.meta(_mark(name)) == "done"
-        }
+        self._editions = {entry.repo_id: entry.edition for entry in entries}
+        # What a killed server began, and what an older package made, is assembled again.
+        self._assembled = set(filter(self._is_current, self._editions))
 
     async def find_repo(self, repo_id: RepoId) -> Repo | None:
         """A repository by id or alias; one of the catalogue is assembled when first asked for."""
@@ -93,9 +95,13 @@ class Hub:
         """Whether the repository of a catalogue's entry is whole."""
         return repo_id in self._assembled and self.store.find_repo(repo_id) is not None
 
+    def _is_current(self, target: RepoId) -> bool:
+        """Whether the newest edition was assembled, or somebody brought a repository instead."""
+        return self.store.database.meta(_mark(target)) in (self._editions[target], BROUGHT)
+
     def _assemble(self, target: RepoId) -> None:
         started = time.perf_counter()
-        if self.store.find_repo(target) and self.store.database.meta(_mark(target)) == "done":
+        if self.store.find_repo(target) and self._is_current(target):
             self._assembled.add(target)  # another process made it, or brought the real one
             return
         self.store.database.set_meta(_mark(target), "begun")
@@ -104,7 +110,7 @@ class Hub:
         except Exception as error:
             log.exception("assembling %s failed", target.full)
             raise not_assembled(target.full, f"{type(error).__name__}: {error}") from error
-        self.store.database.set_meta(_mark(target), "done")
+        self.store.database.set_meta(_mark(target), self._editions[target])
         self._assembled.add(target)
         log.info("assembled %s in %.1f s", target.full, time.perf_counter() - started)
 
@@ -116,7 +122,7 @@ def _mark(repo_id: RepoId) -> str:
 def take_over(store: Store, *names: RepoId) -> None:
     """What somebody brought goes by these ids: no stand-in is assembled on top of it."""
     for name in names:
-        store.database.set_meta(_mark(name), "done")
+        store.database.set_meta(_mark(name), BROUGHT)
 
 
 ErrorPage = Callable[[HubError], Response]

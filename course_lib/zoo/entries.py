@@ -6,11 +6,13 @@
 __all__ = ['CREATED', 'TOKENIZER_SIZE', 'FRONT_MATTER', 'CREDITS', 'BERT', 'DISTILBERT', 'model_id', 'Entry', 'ModelEntry']
 
 # %% ../../nbs/lib/46_entries.ipynb #dc188591
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from .. import __version__
 from ..hub.names import RepoId, parse_repo_id
 from .assembly import Checkpoint, File, checkpoint_files
 from .recipes import Card, Report, card_text, load_report, shipped
@@ -50,6 +52,18 @@ class Entry:
         "About how many bytes its files have, known without making them."
         raise NotImplementedError
 
+    def sources(self) -> Iterator[bytes]:
+        "What decides the files' content, as far as it is quickly read."
+        yield self.card().encode()
+
+    @cached_property
+    def edition(self) -> str:
+        "Changes when the package makes other files than before."
+        digest = hashlib.sha256(__version__.encode())
+        for source in self.sources():
+            digest.update(source)
+        return digest.hexdigest()[:12]
+
     @cached_property
     def summary(self) -> dict:
         "What the Hub's lists show, worked out as for a repository that is there."
@@ -78,6 +92,10 @@ class ModelEntry(Entry):
 
     def card(self) -> str:
         return card_text(self.words, self.report)
+
+    def sources(self) -> Iterator[bytes]:
+        yield from super().sources()
+        yield shipped(f"{self.report_name}.json").read_bytes()   # it has the weights' sha256
 
     @property
     def size(self) -> int:

@@ -19,6 +19,7 @@ class Entry:
     repo_id: RepoId
     aliases: list[RepoId]
     summary: dict
+    edition: str
     created_at: int = 1_600_000_000_000
 
 
@@ -28,6 +29,7 @@ class Shelf:
 
     seconds: float = 0.0
     problem: Exception | None = None
+    edition: str = "first"
     made: list[str] = field(default_factory=list)
 
     def listing(self, kind: str) -> list[Entry]:
@@ -36,7 +38,7 @@ class Shelf:
         names = ["google-bert/bert-base-uncased", "bert-base-uncased"]
         repo, alias = (parse_repo_id("model", name) for name in names)
         read = {"README.md": CARD}.get
-        return [Entry(repo, [alias], describe("model", read))]
+        return [Entry(repo, [alias], describe("model", read), self.edition)]
 
     def assemble(self, repo_id: RepoId, store: Store) -> None:
         self.made.append(repo_id.full)
@@ -97,6 +99,15 @@ def test_a_restarted_hub_does_not_make_it_again(stocked, shelf):
     again = type(stocked)(create_app(stocked.store, shelf), stocked.token)
     assert again.get("/api/models/bert-base-uncased").status == 200
     assert len(shelf.made) == 1
+
+
+def test_a_newer_package_makes_it_again_once(stocked, shelf):
+    stocked.get("/api/models/bert-base-uncased")
+    shelf.edition = "second"
+    for _ in range(2):
+        again = type(stocked)(create_app(stocked.store, shelf), stocked.token)
+        assert again.get("/api/models/bert-base-uncased").status == 200
+        assert len(shelf.made) == 2
 
 
 def test_what_was_interrupted_is_made_again(stocked, shelf):

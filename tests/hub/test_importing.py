@@ -411,7 +411,11 @@ class Zoo:
 
     def __init__(self) -> None:
         self.entry = SimpleNamespace(
-            repo_id=parse_repo_id("model", "ann/bert"), aliases=[], summary={}, created_at=0
+            repo_id=parse_repo_id("model", "ann/bert"),
+            aliases=[],
+            summary={},
+            edition="first",
+            created_at=0,
         )
         self.made = 0
 
@@ -427,6 +431,7 @@ def test_what_was_imported_is_not_taken_for_a_stand_in(store, write):
     zoo = Zoo()
     hub = Hub(store, zoo)  # a server that was running before
     import_repo(store, "model", "ann/bert", [write("config.json", "{}")])
+    zoo.entry.edition = "second"
     for running in (hub, Hub(store, zoo)):
         repo = asyncio.run(running.find_repo(zoo.entry.repo_id))
         assert "config.json" in dict(store.trees.files(store.resolve(repo, "main").tree))

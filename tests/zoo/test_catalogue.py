@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -97,6 +98,56 @@ def test_what_a_learner_pushed_later_stays(tmp_path):
     before = state(store)
     Catalogue().assemble(METRIC.repo_id, store)
     assert state(store) == before
+
+
+class Edited(catalogue.MetricEntry):
+    """The same stand-in from a newer package: one file more, one less, one other."""
+
+    def files(self):
+        files = dict(super().files())
+        del files["requirements.txt"]
+        yield from {**files, "NEW.md": [b"new"], "README.md": [b"other"]}.items()
+
+
+def test_a_newer_package_renews_what_nobody_has_touched(tmp_path):
+    store, old = Store(tmp_path), small_entry()
+    new = Edited(old.repo_id, old.stands_for, old.aliases, (*old.pins, "v9"))
+    assert new.edition != old.edition == small_entry().edition
+    Catalogue([old]).assemble(old.repo_id, store)
+    repo = store.repo(old.repo_id)
+    before = store.resolve(repo, "main")
+    Catalogue([new]).assemble(old.repo_id, store)
+    assert names_of(store, repo) == {".gitattributes", "README.md", "f1.py", "NEW.md"}
+    head = store.resolve(repo, "main")
+    assert head.parent == before.oid and head == store.resolve(repo, "v0.4.6")
+    assert head == store.resolve(repo, "v9")
+    assert store.resolve(repo, before.oid) == before, "the older one can still be asked for"
+
+
+def test_a_newer_package_leaves_what_a_learner_has_changed(tmp_path):
+    from course_lib.hub.storage.store import AddFile
+
+    store, old = Store(tmp_path), small_entry()
+    Catalogue([old]).assemble(old.repo_id, store)
+    repo = store.repo(old.repo_id)
+    mine = AddFile("README.md", store.blobs.put(b"mine"), False)
+    store.commit(repo, "main", [mine], title="Mine", author="learner")
+    before = state(store)
+    Catalogue([Edited(old.repo_id, old.stands_for, old.aliases, old.pins)]).assemble(
+        old.repo_id, store
+    )
+    assert state(store) == before
+
+
+def test_editions_follow_the_weights(tmp_path, monkeypatch):
+    from course_lib.zoo import entries
+    from course_lib.zoo.recipes import shipped
+
+    report = tmp_path / "sentiment.json"
+    report.write_text(shipped("sentiment.json").read_text().replace('"sha256": "', '"sha256": "0'))
+    before = SENTIMENT.edition
+    monkeypatch.setattr(entries, "shipped", lambda name: report)
+    assert replace(SENTIMENT).edition != before == SENTIMENT.edition
 
 
 def test_listing_and_summary_match_the_repository(whole):
