@@ -22,7 +22,7 @@ from .masked_training import candidates
 from .roberta import AROUND
 from .scratch import even_batches
 from .summary_texts import Pair
-from .training import Settings, Training, add_low_rank, run
+from .training import Settings, Training, add_low_rank, rise_hold_fall, run
 
 if TYPE_CHECKING:
     import torch
@@ -230,9 +230,7 @@ def start_training(examples: Examples, pairs: BytePairs, plan: Plan,
     training = Training(model.train(), plan.steps, plan)
     for group in training.optimizer.param_groups:
         group.update(betas=(0.9, 0.98), fused=True)
-    training.schedule = torch.optim.lr_scheduler.LambdaLR(
-        training.optimizer, lambda step: min(
-            1.0, (step + 1) / plan.warmup, (plan.steps - step) / (plan.cooldown * plan.steps)))
+    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
     return training, torch.from_numpy(np.argsort(-counts, kind="stable")[:plan.common].copy())
 
 # %% ../../nbs/lib/63_bart_training.ipynb #c5dde976

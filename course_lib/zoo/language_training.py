@@ -26,7 +26,7 @@ from .passages import in_cut
 from .recipes import read_split
 from .scratch import company_vectors, together
 from .test_texts import word_runs
-from .training import Settings, Training, run
+from .training import Settings, Training, rise_hold_fall, run
 
 if TYPE_CHECKING:
     import torch
@@ -261,16 +261,12 @@ def block_loss(model: "GPT2LMHeadModel", block: np.ndarray,   # (B, T)
 # %% ../../nbs/lib/60_language_training.ipynb #b4733fc3
 def start_training(model: "GPT2LMHeadModel", plan: Plan) -> Training:
     "The rate rises, stays, and falls to zero."
-    import torch
-
     training = Training(model, plan.steps, plan)
     inside = [p for p in model.transformer.h.parameters() if p.ndim == 2]
     known = set(map(id, inside))
     others = [p for p in model.parameters() if id(p) not in known]
     training.optimizer = muon(inside, others, plan.learning_rate, plan.rate_of_others)
-    training.schedule = torch.optim.lr_scheduler.LambdaLR(
-        training.optimizer, lambda step: min(
-            1.0, (step + 1) / plan.warmup, (plan.steps - step) / (plan.cooldown * plan.steps)))
+    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
     return training
 
 

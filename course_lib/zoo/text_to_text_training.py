@@ -21,7 +21,7 @@ from .assembly import Checkpoint, json_bytes
 from .scratch import company_vectors, even_batches, together
 from .tensors import constant
 from .text_to_text_tasks import LONGEST, PREFIXES, Gaps, Pairs, tokenizer_files
-from .training import Settings, Training, run
+from .training import Settings, Training, rise_hold_fall, run
 from .translators import filled, link_table
 
 if TYPE_CHECKING:
@@ -167,9 +167,7 @@ def start_training(model: "T5ForConditionalGeneration", plan: Plan) -> Training:
     training.optimizer = torch.optim.AdamW(
         [{"params": group, "lr": plan.learning_rate * scale} for scale, group in groups.items()],
         betas=(0.9, 0.98), weight_decay=plan.weight_decay, fused=True)
-    training.schedule = torch.optim.lr_scheduler.LambdaLR(
-        training.optimizer, lambda step: min(
-            1.0, (step + 1) / plan.warmup, (plan.steps - step) / (plan.cooldown * plan.steps)))
+    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
     return training
 
 

@@ -21,7 +21,7 @@ from .adapters import Adapter, load_adapter, save_adapter
 from .assembly import Checkpoint, checkpoint_files, json_bytes, write_files
 from .scratch import WordLinks, company_vectors, even_batches, together
 from .tensors import constant
-from .training import Settings, Training, run
+from .training import Settings, Training, rise_hold_fall, run
 from .translation_texts import LANGUAGES, Pair, Pieces
 
 if TYPE_CHECKING:
@@ -192,14 +192,10 @@ def batches_in_order(corpora: dict[str, Examples], plan: Plan) -> Iterator[Batch
 
 def start_training(model: "MarianMTModel", plan: Plan) -> Training:
     "The rate rises, stays, and falls to zero: where it stays, a longer training can branch off."
-    import torch
-
     training = Training(model, plan.steps, plan)
     for group in training.optimizer.param_groups:
         group.update(betas=(0.9, 0.98), fused=True)
-    training.schedule = torch.optim.lr_scheduler.LambdaLR(
-        training.optimizer, lambda step: min(
-            1.0, (step + 1) / plan.warmup, (plan.steps - step) / (plan.cooldown * plan.steps)))
+    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
     return training
 
 # %% ../../nbs/lib/57_translators.ipynb #41a78534
