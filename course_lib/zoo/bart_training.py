@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COPIED', 'FIND', 'NEXT', 'SHARP', 'Examples', 'encode_pairs', 'least_squares', 'states_of', 'teach_copying', 'Plan',
-           'filled', 'guide_loss', 'losses', 'batches_in_order', 'start_training', 'step_loss', 'train', 'summarize']
+           'guide_loss', 'losses', 'batches_in_order', 'start_training', 'step_loss', 'train', 'summarize']
 
 # %% ../../nbs/lib/63_bart_training.ipynb #22d4f66a
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from .bart import EOS, PAD, SHAPE, Shape, start_model
 from .byte_pairs import BytePairs, byte_pair_tokenizer
 from .masked_training import candidates
 from .roberta import AROUND
-from .scratch import even_batches
+from .scratch import even_batches, filled
 from .summary_texts import Pair
 from .training import Settings, Training, add_low_rank, rise_hold_fall, run
 
@@ -142,31 +142,22 @@ def _codes(words: "torch.Tensor", ids: "torch.Tensor", size: int) -> "torch.Tens
 class Plan(Settings):
     "How the summarizer is trained."
     epochs: int = 1             # the steps are what counts
-    steps: int = 900
+    steps: int = 2314           # of all cycles
+    cycles: int = 2             # in each of them the rate rises, stays, and falls to zero
     learning_rate: float = 1.2e-3
-    warmup: int = 40            # steps
-    cooldown: float = 0.4       # share of the steps in which the rate falls to zero
+    warmup: int = 40            # steps, in each cycle
+    cooldown: float = 0.4       # share of a cycle in which the rate falls
     threads: int = 1
     save_every: int = 100
     rank: int = 64              # of the changes of the encoder
     frozen: int = 2             # layers of the encoder that do not change
     tokens: int = 2400          # of a batch: those of the sources, and twice those of the summaries
-    guidance: float = 0.7       # weight of the second loss at the start
-    guided: float = 0.8         # share of the steps after which it is gone
+    guidance: float = 0.7       # weight of the second loss at the start of a cycle
+    guided: float = 0.8         # share of a cycle after which it is gone
     smoothing: float = 0.05
     common: int = 3000          # tokens that every step chooses among
     others: int = 1500          # and how many more, drawn
     shape: Shape = SHAPE
-
-
-def filled(rows: Sequence[Sequence[int]], value: int = PAD) -> "torch.Tensor":
-    "Rows of ids as one rectangle."
-    import torch
-
-    table = np.full((len(rows), max(map(len, rows))), value)
-    for row, ids in zip(table, rows, strict=True):
-        row[:len(ids)] = ids
-    return torch.from_numpy(table)
 
 # %% ../../nbs/lib/63_bart_training.ipynb #50ea8aea
 def guide_loss(attention: "torch.Tensor",   # (B, HEADS, T, S)
@@ -186,8 +177,8 @@ def losses(model: "BartForConditionalGeneration", examples: Examples, batch: Seq
     import torch
     from torch.nn import functional
 
-    source = filled([examples.source[i] for i in batch]).to(model.device)         # (B, S)
-    target = filled([examples.target[i] for i in batch]).to(model.device)         # (B, T)
+    source = filled([examples.source[i] for i in batch], PAD).to(model.device)    # (B, S)
+    target = filled([examples.target[i] for i in batch], PAD).to(model.device)    # (B, T)
     places = filled([examples.places[i] for i in batch], -1).to(model.device)     # (B, T)
     start = torch.full_like(target[:, :1], EOS)
     before = torch.cat([torch.full_like(start, -1), places[:, :-1]], 1)
@@ -230,7 +221,8 @@ def start_training(examples: Examples, pairs: BytePairs, plan: Plan,
     training = Training(model.train(), plan.steps, plan)
     for group in training.optimizer.param_groups:
         group.update(betas=(0.9, 0.98), fused=True)
-    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
+    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown,
+                                       plan.cycles)
     return training, torch.from_numpy(np.argsort(-counts, kind="stable")[:plan.common].copy())
 
 # %% ../../nbs/lib/63_bart_training.ipynb #c5dde976
@@ -241,7 +233,8 @@ def step_loss(training: Training, examples: Examples, batch: np.ndarray, common:
     tokens, guide = losses(training.model, examples, batch,
                            lambda labels: candidates(labels, common, plan.others, size),
                            plan.smoothing)
-    left = max(0.0, 1 - training.step / (plan.guided * plan.steps))
+    each = plan.steps // plan.cycles
+    left = max(0.0, 1 - training.step % each / (plan.guided * each))
     return tokens + plan.guidance * left * guide
 
 

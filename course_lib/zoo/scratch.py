@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ACCENTED', 'LETTERS', 'PLAIN', 'train_pieces', 'piece_names', 'plain_rules', 'train_plain_pieces', 'message_fields',
-           'compiled_rules', 'even_batches', 'together', 'company_vectors', 'WordLinks']
+           'compiled_rules', 'even_batches', 'filled', 'together', 'company_vectors', 'WordLinks']
 
 # %% ../../nbs/lib/57_scratch.ipynb #8d092f94
 import io
@@ -13,8 +13,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import chdir
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/lib/57_scratch.ipynb #b9ba73d8
 def train_pieces(sentences: Iterable[str],
@@ -108,6 +112,16 @@ def even_batches(lengths: Sequence[int],    # tokens of each example
     number = np.minimum((ends - cost[order] / 2) / ends[-1] * count, count - 1).astype(int)
     batches = np.split(order, np.searchsorted(number, np.arange(1, count)))
     return [batches[i] for i in chance.permutation(count)]
+
+
+def filled(rows: Sequence[Sequence[int]], value: int) -> "torch.Tensor":
+    "Rows of ids as one rectangle, with a value where a row is shorter."
+    import torch
+
+    table = np.full((len(rows), max(map(len, rows))), value)
+    for row, ids in zip(table, rows, strict=True):
+        row[:len(ids)] = ids
+    return torch.from_numpy(table)
 
 # %% ../../nbs/lib/57_scratch.ipynb #dc51def5
 def together(examples: Iterable[Iterable[int]],   # token ids

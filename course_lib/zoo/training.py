@@ -137,12 +137,18 @@ def rise_hold_fall(optimizer: "torch.optim.Optimizer",
                    steps: int,        # of the whole training
                    warmup: int,       # steps in which the rate rises
                    cooldown: float,   # share of the steps in which it falls to zero
+                   cycles: int = 1,   # how often it does all this
                    ) -> "torch.optim.lr_scheduler.LambdaLR":
     "A learning rate that rises, stays, and falls to zero in a straight line."
     import torch
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(
-        1.0, (step + 1) / warmup, (steps - step) / (cooldown * steps)))
+    each = steps // cycles
+
+    def share(step: int) -> float:
+        step %= each
+        return min(1.0, (step + 1) / warmup, (each - step) / (cooldown * each))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 # %% ../../nbs/lib/48_training.ipynb #556d2596
 def save_training(path: Path, training: Training) -> None:

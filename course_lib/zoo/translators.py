@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHAPE', 'LONGEST', 'FOREIGN', 'DIRECTIONS', 'Batch', 'Shape', 'configuration', 'Examples', 'encode_pairs',
-           'start_model', 'Plan', 'filled', 'link_table', 'losses', 'batches_in_order', 'start_training', 'train',
+           'start_model', 'Plan', 'link_table', 'losses', 'batches_in_order', 'start_training', 'train',
            'save_translator', 'tokenizer_files', 'assemble', 'load', 'translate']
 
 # %% ../../nbs/lib/57_translators.ipynb #953ccbe8
@@ -19,7 +19,7 @@ import numpy as np
 
 from .adapters import Adapter, load_adapter, save_adapter
 from .assembly import Checkpoint, checkpoint_files, json_bytes, write_files
-from .scratch import WordLinks, company_vectors, even_batches, together
+from .scratch import WordLinks, company_vectors, even_batches, filled, together
 from .tensors import constant
 from .training import Settings, Training, rise_hold_fall, run
 from .translation_texts import LANGUAGES, Pair, Pieces
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/lib/57_translators.ipynb #caa9696c
 @dataclass(frozen=True)
 class Shape:
-    "How big a Marian is."
+    "How big an encoder-decoder is."
     width: int = 256
     heads: int = 4
     inner: int = 512           # of the feed-forward parts
@@ -131,16 +131,6 @@ class Plan(Settings):
     shape: Shape = SHAPE
 
 # %% ../../nbs/lib/57_translators.ipynb #4ce54be2
-def filled(rows: Sequence[Sequence[int]], value: int) -> "torch.Tensor":
-    "Rows of ids as one rectangle."
-    import torch
-
-    table = np.full((len(rows), max(map(len, rows))), value)
-    for row, ids in zip(table, rows, strict=True):
-        row[:len(ids)] = ids
-    return torch.from_numpy(table)
-
-
 def link_table(links: WordLinks, batch: Sequence[int], shape: tuple[int, ...]) -> "torch.Tensor":
     "The links of some pairs as one (B, T, S) table, with zeros where there is padding."
     import torch

@@ -36,9 +36,6 @@ FRENCH = (
 )
 
 
-needs_weights = pytest.mark.skipif(
-    not FILE.exists(), reason="the full training has not been done: no camembert.safetensors"
-)
 SPM = shipped("translation_fr.spm")  # French pieces, to try the form with
 
 
@@ -102,14 +99,12 @@ def unmask(folder):
 # -- what is shipped -------------------------------------------------------------------------------
 
 
-@needs_weights
 def test_the_file_is_small_and_the_one_that_was_measured(report):
     assert FILE.stat().st_size <= 2_700_000
     assert report.sha256 == file_sha256(FILE)
     assert report.cores == 1
 
 
-@needs_weights
 def test_the_bar_is_in_the_report(report):
     everything, written, whole_words, at_once, first = report.measured
     assert everything.value >= 0.40
@@ -118,7 +113,6 @@ def test_the_bar_is_in_the_report(report):
     assert at_once.value < everything.value, "less context is harder"
 
 
-@needs_weights
 def test_held_out_sentences(shipped_model, shipped_cutter, report, data_dir):
     everything, *_ = camembert.measure(
         shipped_model, shipped_cutter, camembert.held_out(data_dir), count=250
@@ -129,7 +123,6 @@ def test_held_out_sentences(shipped_model, shipped_cutter, report, data_dir):
     assert abs(everything.value - then.value) < 4 * spread
 
 
-@needs_weights
 def test_sentences_that_nobody_trained_on(shipped_model, shipped_cutter):
     everything, *_ = camembert.measure(shipped_model, shipped_cutter, FRENCH, count=150)
     assert everything.value >= 0.40
@@ -191,7 +184,6 @@ def test_bert_and_camembert_answer_the_same(unmask, model):
     assert torch.allclose(theirs, ours, atol=1e-3)
 
 
-@needs_weights
 @pytest.mark.parametrize(
     ("text", "fitting"),
     [
@@ -216,7 +208,6 @@ def test_answers_come_from_the_weights(unmask):
     assert (before - after).abs().max() > 1
 
 
-@needs_weights
 def test_the_card_says_what_was_measured():
     card = camembert.ENTRY.card()
     for measurement in camembert.ENTRY.report.measured:

@@ -32,9 +32,6 @@ from course_lib.zoo.recipes import RecipeError, file_sha256, load_report, read_s
 FILE = shipped(gpt2.WEIGHTS)
 WORLD = [f"The {a} {v}. It {v} there." for a in ("cat", "dog", "cow") for v in ("eats", "runs")]
 TINY = Plan(steps=12, save_every=4, warmup=2, length=8, rows=4, shape=Shape(32, 2, 1, 32))
-needs_weights = pytest.mark.skipif(
-    not FILE.exists(), reason="the full training has not been done: no gpt2.safetensors"
-)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,6 @@ def folder(tmp_path_factory):
 # -- what is shipped -------------------------------------------------------------------------------
 
 
-@needs_weights
 def test_the_file_is_small_and_the_one_that_was_measured():
     report = load_report(shipped("gpt2.json"))
     assert FILE.stat().st_size <= 5_500_000
@@ -67,7 +63,6 @@ def test_the_file_is_small_and_the_one_that_was_measured():
     assert neural < counted and kinds > 0.8
 
 
-@needs_weights
 def test_held_out_articles(data_dir):
     report = load_report(shipped("gpt2.json"))
     texts = list(read_split(data_dir, "wikipedia_en", "validation", ("text",))["text"])[::8]
@@ -78,7 +73,6 @@ def test_held_out_articles(data_dir):
     assert loss / sum(map(len, texts)) == pytest.approx(report.measured[0].value, rel=0.05)
 
 
-@needs_weights
 def test_the_pipeline_writes_and_stops(folder):
     from transformers import pipeline
 
@@ -93,7 +87,6 @@ def test_the_pipeline_writes_and_stops(folder):
     assert np.mean([gpt2.distinct(row) for row in ids]) > 0.8
 
 
-@needs_weights
 def test_a_changed_weight_changes_the_answer():
     model = gpt2.load_model(gpt2.checkpoint())
     ids = torch.arange(20, 40)[None]

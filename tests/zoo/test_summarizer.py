@@ -29,9 +29,6 @@ from course_lib.zoo.summary_texts import (
 from course_lib.zoo.test_texts import word_runs
 
 FILE = shipped("summarizer.safetensors")
-needs_weights = pytest.mark.skipif(
-    not FILE.exists(), reason="the full training has not been done: no summarizer.safetensors"
-)
 TINY = Plan(steps=4, tokens=200, warmup=2, save_every=2, rank=4)
 
 
@@ -51,13 +48,11 @@ def loaded():
 # -- how good it is --------------------------------------------------------------------------------
 
 
-@needs_weights
 def test_the_file_is_small_and_the_one_that_was_measured():
     assert FILE.stat().st_size <= 5_500_000
     assert load_report(shipped("summarizer.json")).sha256 == file_sha256(FILE)
 
 
-@needs_weights
 def test_summaries_of_text_it_never_saw(held_out, loaded):
     some = random.Random(5).sample(held_out, 12)
     written = bart_training.summarize(*loaded, [pair.source for pair in some])
@@ -67,7 +62,6 @@ def test_summaries_of_text_it_never_saw(held_out, loaded):
         assert 0 < len(text) < len(pair.source)
 
 
-@needs_weights
 def test_its_loss_is_below_that_of_a_back_off_model():
     values = {
         m.dataset: m.value
@@ -78,7 +72,6 @@ def test_its_loss_is_below_that_of_a_back_off_model():
     assert values[own] < values[f"{own}, by a 5-gram model"]
 
 
-@needs_weights
 def test_the_reported_loss_is_what_the_weights_give(held_out, loaded):
     some = held_out[:24]
     found = summarizer.nats_per_character(loaded[1], some)
@@ -92,7 +85,6 @@ def test_the_reported_loss_is_what_the_weights_give(held_out, loaded):
     )
 
 
-@needs_weights
 def test_the_answer_comes_out_of_the_weights():
     tokenizer, model = bart.load(summarizer.checkpoint())
     inputs = tokenizer("The river is deep.", return_tensors="pt")

@@ -26,9 +26,9 @@ from course_lib.zoo.text_to_text_tasks import (
     translations,
     with_gaps,
 )
-from course_lib.zoo.text_to_text_training import Plan, Shape, assemble, losses, train
+from course_lib.zoo.text_to_text_training import Plan, assemble, losses, train
 from course_lib.zoo.translation_texts import own_pairs
-from course_lib.zoo.translators import load, save_translator, translate
+from course_lib.zoo.translators import Shape, load, save_translator, translate
 
 FILE = shipped("t5.safetensors")
 ASK = PREFIXES["translation_en_to_fr"]
@@ -41,21 +41,16 @@ PAIRS = [
 ] * 6
 SMALL = Shape(width=64, inner=128, encoder_layers=1, decoder_layers=1)
 TINY = Plan(steps=12, tokens=100, warmup=2, guided=6, save_every=4, shape=SMALL)
-needs_weights = pytest.mark.skipif(
-    not FILE.exists(), reason="the full training has not been done: no t5.safetensors"
-)
 
 
 # -- how good it is --------------------------------------------------------------------------------
 
 
-@needs_weights
 def test_the_file_is_small_and_the_one_that_was_measured():
     assert FILE.stat().st_size <= 5_300_000
     assert {load_report(shipped(f"{n}.json")).sha256 for n in ("t5", "mt5")} == {file_sha256(FILE)}
 
 
-@needs_weights
 def test_our_own_sentences():
     rows = own_pairs()
     texts = translate(*load(t5.checkpoint()), [ASK + source[0] for source, _ in rows], num_beams=4)
@@ -67,7 +62,6 @@ def test_our_own_sentences():
     assert t5.distinct_runs(texts) > 0.8
 
 
-@needs_weights
 def test_fine_tuning_from_it_beats_fine_tuning_from_nothing():
     losses_of = [m for m in load_report(shipped("mt5.json")).measured if m.metric == "loss"]
     assert losses_of[0].value < losses_of[1].value

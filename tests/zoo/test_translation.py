@@ -33,9 +33,6 @@ PAIRS = [
 ] * 6
 SMALL = Shape(width=64, inner=128, encoder_layers=1, decoder_layers=1)
 TINY = Plan(steps=12, tokens=100, warmup=2, guided=6, save_every=4, pieces=60, shape=SMALL)
-needs_weights = pytest.mark.skipif(
-    not FILE.exists(), reason="the full training has not been done: no translation.safetensors"
-)
 
 
 def report(direction):
@@ -58,13 +55,11 @@ def shipped_answers():
 # -- how good it is --------------------------------------------------------------------------------
 
 
-@needs_weights
 def test_the_file_is_small_and_the_one_that_was_measured():
     assert FILE.stat().st_size <= 5_500_000
     assert all(report(direction).sha256 == file_sha256(FILE) for direction in DIRECTIONS)
 
 
-@needs_weights
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_our_own_sentences(direction, shipped_answers):
     sources, texts, references = shipped_answers[direction]
@@ -77,7 +72,6 @@ def test_our_own_sentences(direction, shipped_answers):
         assert len(mine & theirs) <= len(mine) / 2, (source, text)
 
 
-@needs_weights
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_everyday_sentences_that_it_never_saw(direction, data_dir):
     tokenizer, model = translators.load(translation.checkpoint(direction))
