@@ -66,12 +66,36 @@ def test_pinned_revisions_are_tags(whole):
     assert SENTIMENT.pins == ("714eb0f",) and METRIC.pins == ("v0.4.6",)
 
 
-def test_the_pin_is_the_one_of_the_pipeline():
-    """Read, not imported: that takes longer than all other tests of this file."""
+TEXT_TASKS = (
+    "feature-extraction",
+    "text-classification",
+    "token-classification",
+    "fill-mask",
+    "text-generation",
+    "zero-shot-classification",
+)
+
+
+def pinned_defaults() -> dict[str, str]:
+    """Of each text task, the default model and its revision, in our sources and transformers'."""
     folder = Path(importlib.util.find_spec("transformers").origin).parent
     source = (folder / "pipelines" / "__init__.py").read_text(encoding="utf-8")
-    pins = re.findall(rf'"{SENTIMENT.repo_id.full}", "(\w+)"', source)
-    assert set(pins) == set(SENTIMENT.pins)
+    found = {}
+    for task in TEXT_TASKS:
+        of_task = source[source.index(f'"{task}": {{') :]
+        found.update([re.search(r'\("([\w./-]+)",\s*"(\w{7})"\)', of_task).groups()])
+    ours = (Path(__file__).parents[2] / "course_lib/pipelines/tasks.py").read_text(encoding="utf-8")
+    return found | dict(re.findall(r'"([\w./-]+)", "(\w{7})"', ours))
+
+
+def test_pins_are_those_of_the_pipelines():
+    """Read, not imported: that takes longer than all other tests of this file."""
+    pins = {entry.repo_id.full: entry.pins for entry in Catalogue().listing("model")}
+    defaults = pinned_defaults()
+    assert len(defaults) == 9
+    assert {name: pins.get(name) for name in defaults} == {
+        name: (revision,) for name, revision in defaults.items()
+    }
 
 
 def test_two_hubs_get_the_same_commit(whole, tmp_path):

@@ -41,6 +41,28 @@ card = open(hf_hub_download("bert-base-uncased", "README.md")).read()
 print(json.dumps([found, listed, card.split("---")[2].strip()[:40]]))
 """
 
+EVERY_TASK = """
+import json
+from course_lib.pipelines import pipeline
+from transformers import set_seed
+set_seed(0)
+text = ("The old mill by the river was sold in 1920. It is open to visitors of the town, and the "
+        "bread that is baked there on Sundays is known far beyond the valley.")
+asked = {
+    "sentiment-analysis": text, "ner": "Marie lives in Vienna.", "feature-extraction": text,
+    "fill-mask": "The mill was <mask> in 1920.", "text-generation": "The old mill was",
+    "zero-shot-classification": [text, ["history", "sports"]],
+    "question-answering": {"question": "When was it sold?", "context": text},
+    "summarization": text, "text2text-generation": "translate English to French: I am here.",
+    "translation_en_to_fr": "Where is the train station?"}
+found = {}
+for task, inputs in asked.items():
+    made = pipeline(task)
+    answer = made(*inputs) if task.startswith("zero") else made(inputs)
+    found[task] = [made.model.name_or_path, answer]
+print(json.dumps(found))
+"""
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
@@ -74,6 +96,23 @@ def test_the_pipeline_without_a_model(ask):
     assert name == "DistilBertForSequenceClassification"
     assert [answer["label"] for answer in answers] == ["POSITIVE", "NEGATIVE"]
     assert all(answer["score"] > 0.8 for answer in answers)
+
+
+def test_every_pipeline_answers_without_a_model(ask):
+    found = ask(EVERY_TASK)
+    models = {task: name for task, (name, _) in found.items()}
+    answers = {task: answer for task, (_, answer) in found.items()}
+    assert models["text-generation"] == "HuggingFaceTB/SmolLM3-3B"
+    assert models["summarization"] == "sshleifer/distilbart-cnn-12-6"
+    assert models["translation_en_to_fr"] == models["text2text-generation"] == "google-t5/t5-base"
+    assert answers["ner"][-1]["entity"].endswith("LOC")
+    assert answers["zero-shot-classification"]["labels"][0] == "history"
+    assert answers["question-answering"]["answer"] == "1920"
+    assert len(answers["fill-mask"]) == 5
+    assert answers["text-generation"][0]["generated_text"].startswith("The old mill was ")
+    summary = answers["summarization"][0]["summary_text"]
+    assert "mill" in summary and 10 < len(summary) < 120
+    assert "gare" in answers["translation_en_to_fr"][0]["translation_text"]
 
 
 def test_metrics(ask):
