@@ -221,8 +221,8 @@ def start_training(examples: Examples, pairs: BytePairs, plan: Plan,
     training = Training(model.train(), plan.steps, plan)
     for group in training.optimizer.param_groups:
         group.update(betas=(0.9, 0.98), fused=True)
-    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown,
-                                       plan.cycles)
+    cycles = plan.cycles * [plan.steps // plan.cycles]
+    training.schedule = rise_hold_fall(training.optimizer, cycles, plan.warmup, plan.cooldown)
     return training, torch.from_numpy(np.argsort(-counts, kind="stable")[:plan.common].copy())
 
 # %% ../../nbs/lib/63_bart_training.ipynb #c5dde976

@@ -155,7 +155,8 @@ def start_training(model: "T5ForConditionalGeneration", plan: Plan) -> Training:
     training.optimizer = torch.optim.AdamW(
         [{"params": group, "lr": plan.learning_rate * scale} for scale, group in groups.items()],
         betas=(0.9, 0.98), weight_decay=plan.weight_decay, fused=True)
-    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
+    training.schedule = rise_hold_fall(training.optimizer, [plan.steps], plan.warmup,
+                                       plan.cooldown)
     return training
 
 

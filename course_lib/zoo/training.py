@@ -10,8 +10,10 @@ __all__ = ['Settings', 'low_rank_layer', 'add_low_rank', 'length_buckets', 'pad'
 import math
 import os
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,19 +136,19 @@ class Training:
 
 # %% ../../nbs/lib/48_training.ipynb #5d1c0e72
 def rise_hold_fall(optimizer: "torch.optim.Optimizer",
-                   steps: int,        # of the whole training
-                   warmup: int,       # steps in which the rate rises
-                   cooldown: float,   # share of the steps in which it falls to zero
-                   cycles: int = 1,   # how often it does all this
+                   cycles: Sequence[int],   # the steps of each cycle
+                   warmup: int,             # steps in which the rate rises
+                   cooldown: float,         # share of a cycle in which it falls to zero
                    ) -> "torch.optim.lr_scheduler.LambdaLR":
-    "A learning rate that rises, stays, and falls to zero in a straight line."
+    "A learning rate that rises, stays, and falls to zero in a straight line, in each cycle."
     import torch
 
-    each = steps // cycles
+    ends = list(accumulate(cycles))
 
     def share(step: int) -> float:
-        step %= each
-        return min(1.0, (step + 1) / warmup, (each - step) / (cooldown * each))
+        number = min(bisect_right(ends, step), len(ends) - 1)
+        length, left = cycles[number], ends[number] - step
+        return min(1.0, (length - left + 1) / warmup, left / (cooldown * length))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 

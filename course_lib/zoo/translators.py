@@ -185,7 +185,8 @@ def start_training(model: "MarianMTModel", plan: Plan) -> Training:
     training = Training(model, plan.steps, plan)
     for group in training.optimizer.param_groups:
         group.update(betas=(0.9, 0.98), fused=True)
-    training.schedule = rise_hold_fall(training.optimizer, plan.steps, plan.warmup, plan.cooldown)
+    training.schedule = rise_hold_fall(training.optimizer, [plan.steps], plan.warmup,
+                                       plan.cooldown)
     return training
 
 # %% ../../nbs/lib/57_translators.ipynb #41a78534

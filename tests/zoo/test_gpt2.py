@@ -31,7 +31,7 @@ from course_lib.zoo.recipes import RecipeError, file_sha256, load_report, read_s
 
 FILE = shipped(gpt2.WEIGHTS)
 WORLD = [f"The {a} {v}. It {v} there." for a in ("cat", "dog", "cow") for v in ("eats", "runs")]
-TINY = Plan(steps=12, save_every=4, warmup=2, length=8, rows=4, shape=Shape(32, 2, 1, 32))
+TINY = Plan(steps=12, again=0, save_every=4, warmup=2, length=8, rows=4, shape=Shape(32, 2, 1, 32))
 
 
 @pytest.fixture(scope="module")
