@@ -63,7 +63,7 @@ class Plan(Settings):
     "How it is trained."
     rank: int = 8
     epochs: int = 1             # the steps are what counts
-    steps: int = 1200
+    steps: int = 871
     batch_size: int = 1024      # pieces
     learning_rate: float = 1.5e-3
     warmup: int = 60            # steps

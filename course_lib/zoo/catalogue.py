@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 from ..hub.names import RepoId
 from ..metrics import METRICS, metric_files
 from course_lib.zoo import (
+    camembert,
     entailment,
     entities,
+    gpt2,
     masked,
     questions,
     roberta,
     sentences,
     sentiment,
+    summarizer,
+    t5,
     translation,
 )
 from .assembly import File
@@ -67,9 +71,10 @@ def metric_entry(name: str) -> MetricEntry:
 
 # %% ../../nbs/lib/70_catalogue.ipynb #e01cfe7c
 ENTRIES: list[Entry] = [
-    *masked.ENTRIES, *roberta.ENTRIES, sentiment.ENTRY, entailment.ENTRY,
-    entities.ENTRY, questions.ENTRY, *sentences.ENTRIES,
-    *translation.ENTRIES, *map(metric_entry, METRICS)]
+    *masked.ENTRIES, *roberta.ENTRIES, camembert.ENTRY, sentiment.ENTRY,
+    entailment.ENTRY, entities.ENTRY, questions.ENTRY, *sentences.ENTRIES,
+    *gpt2.ENTRIES, *translation.ENTRIES, summarizer.ENTRY, *t5.ENTRIES,
+    *map(metric_entry, METRICS)]
 
 RECIPES = {   # name → (function, what it takes)
     "encoders": "course_lib.zoo.encoders:build",
@@ -80,7 +85,11 @@ RECIPES = {   # name → (function, what it takes)
     "masked": "course_lib.zoo.masked:build",
     "questions": "course_lib.zoo.questions:build",
     "roberta": "course_lib.zoo.roberta:build",
+    "camembert": "course_lib.zoo.camembert:build",
+    "gpt2": "course_lib.zoo.gpt2:build",
     "translation": "course_lib.zoo.translation:build",
+    "summarizer": "course_lib.zoo.summarizer:build",
+    "t5": "course_lib.zoo.t5:build",
 }
 
 # %% ../../nbs/lib/70_catalogue.ipynb #ed08a831

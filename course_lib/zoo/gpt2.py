@@ -206,14 +206,15 @@ def _compare(trained: "GPT2LMHeadModel", stored: "GPT2LMHeadModel", cut: Sequenc
 
 # %% ../../nbs/lib/61_gpt2.ipynb #1228e9f4
 USAGE = """\
-from transformers import GPT2Config, GPT2LMHeadModel, pipeline
+from transformers import pipeline
 
 generator = pipeline("text-generation", model="{0}")
 generator("In this course, we will teach you how to", max_new_tokens=30)"""
 
 LIMITS = """\
 It writes English sentences that mean little: it has 3 million weights and has read 4 million
-tokens. It knows hardly any facts, loses the thread after a sentence or two, and reads English only.
+tokens, three times. It explains text no better than the best model that counts runs of five tokens.
+It knows hardly any facts, loses the thread after a sentence or two, and reads English only.
 It was not taught to chat or to follow instructions. It reads 512 tokens at once."""
 
 

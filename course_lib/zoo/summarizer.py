@@ -198,7 +198,7 @@ def build(data: Path | str,                    # has wikipedia_en
     save_report(folder / f"{NAME}.json", report)
     return [report]
 
-# %% ../../nbs/lib/63_summarizer.ipynb #eb9d99d9
+# %% ../../nbs/lib/63_summarizer.ipynb #b34bdf10
 def checkpoint() -> Checkpoint:
     "The stand-in."
     return assemble(shipped(f"{NAME}.safetensors"), shipped_pairs())

@@ -77,7 +77,7 @@ Batch = tuple[str, int, np.ndarray]             # task, pass, examples
 class Plan(Settings):
     "How the model is trained."
     epochs: int = 1             # the steps are what counts
-    steps: int = 10_000
+    steps: int = 11_477
     learning_rate: float = 1.5e-3
     warmup: int = 200           # steps
     cooldown: float = 0.4       # share of the steps in which the rate falls to zero
