@@ -60,7 +60,7 @@ for task, inputs in asked.items():
     made = pipeline(task)
     answer = made(*inputs) if task.startswith("zero") else made(inputs)
     found[task] = [made.model.name_or_path, answer]
-print(json.dumps(found))
+print(json.dumps(found, default=float))
 """
 
 
