@@ -197,6 +197,7 @@ def test_what_the_catalogue_can_make_is_listed_and_made_when_opened(tmp_path):
         summary: dict = field(
             default_factory=lambda: {"card": {}, "tags": ["en"], "pipeline_tag": "fill-mask"}
         )
+        edition: str = "first"
         created_at: int = 1_700_000_000_000
 
     class Catalogue:

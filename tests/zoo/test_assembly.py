@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
 
 from course_lib.zoo import base
 from course_lib.zoo.catalogue import ENTRIES
@@ -71,8 +72,10 @@ def test_the_entry_says_what_is_in_the_files(entry, assembled):
     assert sum(values.size for values in weights.values()) == entry.weights
     if (folder / "vocab.txt").exists():
         vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    else:
+    elif (folder / "vocab.json").exists():
         vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    else:
+        vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     assert len(vocabulary) == config["vocab_size"]
 
 
