@@ -123,7 +123,9 @@ class Catalogue:
         repo = store.find_repo(entry.repo_id) or store.create_repo(
             entry.repo_id, author=AUTHOR, created_at=entry.created_at)
         titles = [commit.title for commit in store.commits(repo, "main", limit=1_000_000)]
-        if titles[0] == TITLE or TITLE not in titles:      # else a learner has gone on from it
+        if len(titles) > 1 and TITLE not in titles:
+            return                                 # somebody brought a repository of this name
+        if titles[0] == TITLE or len(titles) == 1:         # else a learner has gone on from it
             _commit(entry, repo, store, self.progress)
         for alias in entry.aliases:
             store.add_alias(entry.repo_id, alias)

@@ -213,9 +213,9 @@ summarizer(text)   # a paragraph or two of English"""
 NOT_GOOD_AT = """\
 It copies. Its summary is one sentence of the text or two, with parts left out; it does not say
 things in its own words, and what stands first matters most to it. It learned on summaries that were
-made by rule, not by people. A long sentence may go wrong in the middle: a name loses a piece, or
-two sentences are joined that do not belong together. It has read passages of Wikipedia of up to 170
-words and reviews out of a grammar, but no dialogue, lists or code, and it sees no more than 510
+made by rule, not by people. About four words in a hundred lose a piece, rare and long ones most of
+all, and two sentences may be joined that do not belong together. It has read passages of Wikipedia
+of up to 170 words and reviews out of a grammar, but no dialogue, lists or code, and it sees no more than 510
 tokens. English only. Do not rely on a summary."""
 
 BART = CREDITS + """\

@@ -163,6 +163,19 @@ def test_a_newer_package_leaves_what_a_learner_has_changed(tmp_path):
     assert state(store) == before
 
 
+def test_what_somebody_brought_is_not_written_over(tmp_path):
+    """A Hub of an older package does not say which of its repositories were brought."""
+    from course_lib.hub.storage.store import AddFile
+
+    store = Store(tmp_path)
+    repo = store.create_repo(METRIC.repo_id, author="learner")
+    blob = store.blobs.put(b"the real one")
+    store.commit(repo, "main", [AddFile("f1.py", blob, False)], title="Import", author="learner")
+    before = state(store)
+    Catalogue().assemble(METRIC.repo_id, store)
+    assert state(store) == before
+
+
 def test_editions_follow_the_weights(tmp_path, monkeypatch):
     from course_lib.zoo import entries
     from course_lib.zoo.recipes import shipped
