@@ -129,10 +129,8 @@ class Catalogue:
             _commit(entry, repo, store, self.progress)
         for alias in entry.aliases:
             store.add_alias(entry.repo_id, alias)
-        made = next(commit for commit in store.commits(repo, "main", limit=1_000_000)
-                    if commit.title == TITLE)
         for pin in entry.pins:
-            _pin(repo, pin, made.oid, store)
+            _pin(repo, pin, store)
 
 # %% ../../nbs/lib/70_catalogue.ipynb #4e2a1e25
 def _commit(entry: Entry, repo: "Repo", store: "Store", progress: Callable[[int], object]) -> None:
@@ -152,8 +150,10 @@ def _commit(entry: Entry, repo: "Repo", store: "Store", progress: Callable[[int]
                  message=entry.stands_for, author=AUTHOR, created_at=entry.created_at)
 
 
-def _pin(repo: "Repo", pin: str, oid: str, store: "Store") -> None:
-    "A tag on this commit; one on an older commit moves."
+def _pin(repo: "Repo", pin: str, store: "Store") -> None:
+    "A tag on the newest commit of the course; one on an older commit moves."
+    oid = next(commit.oid for commit in store.commits(repo, "main", limit=1_000_000)
+               if commit.title == TITLE)
     tag = f"refs/tags/{pin}"
     pinned = store.refs(repo).get(tag)
     if pinned == oid:

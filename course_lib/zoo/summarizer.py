@@ -215,8 +215,8 @@ It copies. Its summary is one sentence of the text or two, with parts left out; 
 things in its own words, and what stands first matters most to it. It learned on summaries that were
 made by rule, not by people. About four words in a hundred lose a piece, rare and long ones most of
 all, and two sentences may be joined that do not belong together. It has read passages of Wikipedia
-of up to 170 words and reviews out of a grammar, but no dialogue, lists or code, and it sees no more than 510
-tokens. English only. Do not rely on a summary."""
+of up to 170 words and reviews out of a grammar, but no dialogue, lists or code, and it sees no more
+than 510 tokens. English only. Do not rely on a summary."""
 
 BART = CREDITS + """\
 BART is by Lewis et al. 2020, arXiv:1910.13461, the original model by Shleifer and Rush 2020,
