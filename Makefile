@@ -5,11 +5,11 @@ BIN := .venv/bin
 NB ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course tour test test-all test-real test-online lint readme execute tidy clean
+.PHONY: help setup course tour test test-all test-real test-online lint readme execute tidy bench-keras clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | \
-		awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+		awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: ## create .venv and install the course in it (instant the second time)
 	@$(PYTHON) tools/install.py
@@ -43,6 +43,10 @@ execute: setup ## run notebooks and store their outputs (NB="name ..." for a few
 
 tidy: setup ## strip notebooks of what only their last run left behind (NB as above)
 	@$(BIN)/python tools/tasks.py tidy $(NB)
+
+bench-keras: setup ## course_lib.tf against PyTorch and keras-hub, about 12 minutes on a quiet machine
+	@$(BIN)/python benchmarks/keras_models.py --setup-keras-hub
+	@$(BIN)/python benchmarks/keras_models.py --write
 
 clean: ## remove caches and builds; .venv and your notebooks stay
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis nbs/_proc
