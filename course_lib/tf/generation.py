@@ -51,7 +51,7 @@ def make_program(model: Any, config: "GenerationConfig", columns: int,
         return write_on(decoder, plan, source, tokens, length, limit, seed, show)
     return run
 
-# %% ../../nbs/lib_tf/48_generation.ipynb #2ff24a2f
+# %% ../../nbs/lib_tf/48_generation.ipynb #22dd0154
 def rounded(length: int, multiple_of: int | None) -> int:
     "The next multiple."
     return length if not multiple_of else -(-length // multiple_of) * multiple_of
@@ -75,7 +75,7 @@ def tensors_of(task: Task, multiple_of: int | None, seed: int | None) -> tuple[A
     found = (source, tokens, np.int32(length), np.int32(task.limit), draw.astype("int32"))
     return tf.nest.map_structure(tf.convert_to_tensor, found)
 
-
+# %% ../../nbs/lib_tf/48_generation.ipynb #8d36961e
 def find_program(model: Any, config: "GenerationConfig", columns: int, tensors: tuple[Any, ...],
              ) -> tuple[Callable[..., Any], bool]:
     "The program for a model, options and shapes, kept with the model; and whether it is new."
@@ -94,7 +94,7 @@ def find_program(model: Any, config: "GenerationConfig", columns: int, tensors: 
         kept[1][key] = program.get_concrete_function(*tensors)
     return kept[1][key], new
 
-# %% ../../nbs/lib_tf/48_generation.ipynb #4efc0c93
+# %% ../../nbs/lib_tf/48_generation.ipynb #1e828a96
 PATIENCE = 2.0      # seconds
 
 
@@ -118,7 +118,7 @@ def said_of(task: Task, new: bool) -> str:
         return f"compiling for {work}; the next of this shape start at once"
     return f"writing {work}"
 
-# %% ../../nbs/lib_tf/48_generation.ipynb #244a0bc4
+# %% ../../nbs/lib_tf/48_generation.ipynb #8fba2fc6
 def own_config(model: Any) -> "GenerationConfig":
     "The model's generation_config; one that was not loaded has what its configuration says."
     from transformers import GenerationConfig
@@ -158,7 +158,7 @@ def run_streamed(model: Any, task: Task, tensors: tuple[Any, ...], streamer: "Ba
     finally:
         streamer.end()      # or whoever listens in another thread would wait for ever
 
-# %% ../../nbs/lib_tf/48_generation.ipynb #132d3f73
+# %% ../../nbs/lib_tf/48_generation.ipynb #5d3f8273
 def run_compiled(model: Any, task: Task, multiple_of: int | None, seed: int | None) -> Any:
     "By a program that XLA has compiled, now or earlier."
     tensors, columns = tensors_of(task, multiple_of, seed), rounded(task.limit, multiple_of)
@@ -166,7 +166,7 @@ def run_compiled(model: Any, task: Task, multiple_of: int | None, seed: int | No
     with announced(said_of(task, new)):
         return run(*tensors)
 
-# %% ../../nbs/lib_tf/48_generation.ipynb #1540253a
+# %% ../../nbs/lib_tf/48_generation.ipynb #3b7f04f7
 def check_call(pad_to_multiple_of: int | None, seed: int | None) -> None:
     "Raise for what is no multiple and no seed."
     for name, value, least in (("pad_to_multiple_of", pad_to_multiple_of, 1), ("seed", seed, 0)):
@@ -174,7 +174,7 @@ def check_call(pad_to_multiple_of: int | None, seed: int | None) -> None:
         if value is not None and not (whole and least <= value < 2**31):
             raise ValueError(f"{name} is a whole number from {least} on, or None; got {value!r}")
 
-
+# %% ../../nbs/lib_tf/48_generation.ipynb #0b7b467a
 def generate(model: Any, inputs: Any = None, *, generation_config: "GenerationConfig | None" = None,
              streamer: "BaseStreamer | None" = None, jit_compile: bool = True,
              pad_to_multiple_of: int | None = 32, seed: int | None = None, **options: Any) -> Any:
@@ -199,6 +199,8 @@ def generate(model: Any, inputs: Any = None, *, generation_config: "GenerationCo
     check_call(pad_to_multiple_of, seed)
     config, named = resolve(own_config(model), generation_config, options)
     task = read_task(model, gather(inputs, named, model.is_encoder_decoder), config)
+    build_processors(config, vocabulary_size=model.config.vocab_size, max_length=task.limit,
+                     prompt_length=task.tokens.shape[1])     # which raises for bad values
     if streamer is not None:
         return finish(config, *run_streamed(model, task, tensors_of(task, None, seed), streamer))
     if not jit_compile:

@@ -27,7 +27,7 @@ from course_lib.tf.generation_options import (
 if TYPE_CHECKING:  # start() must run before transformers is imported, so not at run time
     from transformers import GenerationConfig
 
-# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #6904b3b5
+# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #09a6f680
 INPUTS = ("input_ids", "attention_mask", "encoder_outputs", "decoder_input_ids")
 IGNORED = ("token_type_ids",)       # some tokenizers give them, models that write take none
 
@@ -65,14 +65,14 @@ def gather(inputs: Any,                     # a mapping, ids, or None
     return {name: as_ids(name, value) if name != "encoder_outputs" else to_array(value)
             for name, value in given.items() if name in taken}
 
-
+# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #b89f3429
 def to_array(answer: Any) -> np.ndarray:      # (B, T, D) float32
     "What an encoder has said, from whatever it was put in."
     hidden = encoder_answer(answer)["hidden"]
     hidden = hidden.detach().cpu() if hasattr(hidden, "detach") else hidden
     return np.asarray(tf.cast(hidden, tf.float32))
 
-# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #6a53600e
+# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #9ca2fccb
 def decoder_prompt(rows: int, ids: np.ndarray | None, config: "GenerationConfig") -> np.ndarray:
     "What a decoder begins with (B, T): its start token, and what the caller wants behind it."
     first = config.decoder_start_token_id
@@ -101,7 +101,7 @@ def source_of(given: dict[str, Any], special: Special) -> dict[str, np.ndarray]:
                          "number for each token")
     return {**read, "attention_mask": (mask != 0).astype("int32")}
 
-# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #697709db
+# %% ../../nbs/lib_tf/47_generation_inputs.ipynb #56093595
 @dataclass(frozen=True)
 class Task:
     "One call: what to read, what to go on from, how far, and how."

@@ -78,7 +78,7 @@ def write_on(decoder: Any, plan: Plan, inputs: dict[str, Any], tokens: Any, leng
              limit: Any,                                    # (), most columns of a text
              seed: Any,                                     # (2,) int32
              show: Callable[[Any], None] | None = None,     # gets each token (B,) if not compiled
-             ) -> tuple[Any, Any]:                          # (B * rows, L) int32, () of them written
+             ) -> tuple[Any, Any]:                          # (B * rows, L) int32, () of it text
     "One token after the other in one loop, which XLA can compile; the rest as for `begin`."
     special = plan.special
     tokens, cache, given = begin(decoder, plan, inputs, tokens, length)

@@ -164,7 +164,7 @@ def pour(tensors: Mapping[str, np.ndarray],      # by plain names
             variable.assign(slot.join([tensors[name] for name in slot.names]))
     return Report(tuple(missing), mismatched, tuple(sorted(set(tensors) - used)), tuple(fresh))
 
-# %% ../../nbs/lib_tf/20_weights.ipynb #4b2cc587
+# %% ../../nbs/lib_tf/20_weights.ipynb #79ee961e
 def judge(report: Report,                       # from `pour`
           fresh: set[str],                      # names that may be missing: the head's
           elsewhere: tuple[str, ...],           # beginnings of names that related models have
@@ -185,7 +185,7 @@ def judge(report: Report,                       # from `pour`
                          "for more tokens call resize_token_embeddings afterwards")
     if report.missing or report.mismatched:
         new = shorten([*report.missing, *report.mismatched])
-        warnings.warn(f"{new} did not come from {where} and starts from random numbers: train the "
+        warnings.warn(f"{new} did not come from {where}, but from a random generator: train the "
                       "model before you believe its answers", UserWarning, stacklevel=stack_level())
 
 # %% ../../nbs/lib_tf/20_weights.ipynb #5e8354ed
