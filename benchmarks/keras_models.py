@@ -260,7 +260,8 @@ def report(chosen: dict[str, list[Job]], args: argparse.Namespace, loads: list[f
         lines += [f"## Writing {NEW_TOKENS} tokens, batch {TEXTS}", "",
                   f"GPT-2 with 6 layers, 384 wide, 6 heads, 8000 tokens, from prompts of {PROMPT} "
                   f"tokens; Marian with 6 + 6 such layers, from texts of up to {SOURCE} tokens. No "
-                  "text ends early. keras-hub takes no left padding and has no Marian.", "",
+                  "text ends early. All compile for these widths exactly. keras-hub takes no left "
+                  "padding and has no Marian.", "",
                   *table(texts, "tokens/s"), ""]  # fmt: skip
     taken = "; ".join(f"{name} {statistics.median(times):.1f} s" for name, times in imports.items())
     lines += ["The first step has the tracing and the compiling in it, not the loading. The peak "

@@ -199,6 +199,7 @@ class Ours(Keras):
         auto = self.models.TFAutoModelForSeq2SeqLM if translate else auto
         model = auto.from_pretrained(str(self.folder / ("marian" if translate else "gpt2")))
         options = {"max_new_tokens": NEW_TOKENS, "jit_compile": self.compiled, **STYLES[work]}
+        options["pad_to_multiple_of"] = None  # the widths as they are, as the others have them
         return lambda: model.generate(**batch, **options)
 
 
