@@ -45,7 +45,7 @@ def test_the_notebooks_and_the_pins_are_in_it(names, root):
 def test_nothing_else_is_in_it(names):
     foreign = {name.split("/")[0] for name in names} - {"course_lib"}
     assert all(name.startswith("course_lib-") and name.endswith(".dist-info") for name in foreign)
-    assert not any("__pycache__" in name or "checkpoints" in name for name in names)
+    assert not any("__pycache__" in name or ".ipynb_checkpoints" in name for name in names)
 
 
 def test_the_command_is_declared(wheel):
