@@ -7,9 +7,10 @@ __all__ = ['Task', 'Labelled', 'replicas', 'OwnLoss', 'ComputesLoss', 'entries',
            'Steps', 'plain', 'validation', 'Fits', 'OnBatch', 'KeepsSeeds', 'seed_states', 'weight_rows', 'describe',
            'Trainable', 'add_lora']
 
-# %% ../../nbs/lib_tf/19_training.ipynb #4194061c
+# %% ../../nbs/lib_tf/19_training.ipynb #631fd575
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -254,7 +255,7 @@ def validation(model: Labelled, data: Any) -> Any:
     x, y, weights = unpack_x_y_sample_weight(plain(data))
     return *model.beside(x, y), weights
 
-# %% ../../nbs/lib_tf/19_training.ipynb #81daecb7
+# %% ../../nbs/lib_tf/19_training.ipynb #84a7aad4
 class Fits(Steps):
     "All of the data."
 
@@ -264,7 +265,16 @@ class Fits(Steps):
         self._weigh_classes(class_weight)
         x, y = self.beside(plain(x), plain(y))
         data = validation(self, validation_data)
-        return super().fit(x, y, *args, validation_data=data, **kwargs)
+        with self._forgotten_on_failure():
+            return super().fit(x, y, *args, validation_data=data, **kwargs)
+
+    @contextmanager
+    def _forgotten_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self.train_function = None     # TensorFlow lets it make variables only once
+            raise
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         "Keras's `evaluate`: the loss and the metrics."
@@ -279,7 +289,7 @@ class Fits(Steps):
             self.train_function = None     # the weights are part of the compiled step
         self.class_weight = None if weights is None else dict(weights)
 
-# %% ../../nbs/lib_tf/19_training.ipynb #14183c95
+# %% ../../nbs/lib_tf/19_training.ipynb #4a5c6f16
 class OnBatch(Fits):
     "One batch at a time."
 
@@ -288,8 +298,9 @@ class OnBatch(Fits):
                        return_dict: bool = False) -> Any:
         "One update; the loss and the metrics before it."
         self._weigh_classes(class_weight)
-        return super().train_on_batch(*self.beside(plain(x), plain(y)), sample_weight,
-                                      return_dict=return_dict)
+        with self._forgotten_on_failure():
+            return super().train_on_batch(*self.beside(plain(x), plain(y)), sample_weight,
+                                          return_dict=return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                       return_dict: bool = False) -> Any:

@@ -409,6 +409,16 @@ def test_labels_that_are_missing_are_named(loss):
         model.fit(ids, {"start_positions": np.zeros(ROWS)}, verbose=0)
 
 
+@pytest.mark.parametrize("first", ["fit", "train_on_batch"])
+def test_after_a_failure_it_can_be_run_again(first):
+    task = "sequence_classification"
+    model, inputs = model_of(task, "bert"), batch(task, "bert")
+    model.compile("adam", metrics=["accuracy"])
+    with pytest.raises(ValueError, match="but got none"):
+        getattr(model, first)({"input_ids": inputs["input_ids"]})
+    assert np.isfinite(model.fit(inputs, verbose=0).history["loss"][0])
+
+
 READ = [("causal_lm", "gpt2"), ("token_classification", "bert")]
 
 
