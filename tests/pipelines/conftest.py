@@ -42,4 +42,5 @@ def warned(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
            ) -> Callable[[], list[str]]:
     """The warnings so far. The logger of transformers passes them on only where CI is set."""
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    caplog.set_level(logging.WARNING, logger="transformers")
     return lambda: [record.getMessage() for record in caplog.records]

@@ -11,9 +11,6 @@ from transformers import PretrainedConfig
 
 from course_lib.tf import models
 
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-
 VOCABULARY, LENGTH, EOS = 40, 9, 2
 ENCODER = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
                vocab_size=VOCABULARY, max_position_embeddings=20, num_labels=3)

@@ -5,16 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from numpy.testing import assert_array_equal
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, TextStreamer
 
 from course_lib.tf.models import TFAutoModelForCausalLM, TFAutoModelForSeq2SeqLM
 from course_lib.zoo.assembly import write_files
 from course_lib.zoo.catalogue import ENTRIES
-
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
 
 HEADS = ("LMHeadModel", "MTModel", "ForConditionalGeneration")
 WRITERS = {entry.repo_id.name: entry for entry in ENTRIES if entry.repo_id.kind == "model"
