@@ -1,4 +1,4 @@
-"""`course zoo`: the stand-in models, listed, assembled into the Hub, and built again from data."""
+"""`course zoo`: the stand-ins, listed, assembled into the Hub, and built again from data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from course_lib.zoo.recipes import Report
 
 DESCRIPTION = """\
-Stand-ins are small models under the names of big ones: they let every lesson run without a network.
-They are made on this machine when a lesson first asks for them.
+Stand-ins are small models and data sets under the names of big ones: they let every lesson run
+without a network. They are made on this machine when a lesson first asks for them.
 """
 
 EXAMPLES = """\
@@ -26,6 +26,7 @@ examples:
   course zoo card bert-base-uncased          what a stand-in says of itself
   course zoo assemble                        make all of them now (seconds)
   course zoo build sentiment --data DIR      train one again from data (minutes)
+  course zoo build glue                      measure again how hard a data set is (minutes)
 """
 
 BUILD = """\
@@ -39,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = subparsers.add_parser(
         "zoo",
-        help="list, assemble and rebuild the stand-in models",
+        help="list, assemble and rebuild the stand-ins",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=raw,
@@ -50,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     listing.add_argument("--markdown", action="store_true", help="as a table for a page")
 
     card = actions.add_parser("card", help="print the card of a stand-in")
-    card.add_argument("id", help="a model's or a metric's id, for example bert-base-uncased")
+    card.add_argument("id", help="of a model, data set or metric, for example bert-base-uncased")
 
     assemble = actions.add_parser("assemble", help="put stand-ins into the Course Hub now")
     assemble.add_argument("ids", nargs="*", metavar="ID", help="which (default: all)")
@@ -62,9 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "build", help="repeat a recipe", description=BUILD, formatter_class=raw
     )
     build.add_argument("name", metavar="NAME", help="of the recipe: see `course zoo list`")
-    build.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="data sets, as NAME/SPLIT.parquet"
-    )
+    build.add_argument("--data", type=Path, metavar="DIR", help="data sets, as NAME/SPLIT.parquet")
     build.add_argument(
         "--out", type=Path, metavar="DIR", help="where the files go (default: into the package)"
     )
@@ -98,13 +97,16 @@ def facts(entry: Entry) -> dict[str, str]:
     from course_lib.zoo.recipes import measured_text
 
     report = getattr(entry, "report", None)
-    measured = map(measured_text, report.measured) if report else [f"equal to {entry.equals}"]
+    if report is None:
+        measured = f"equal to {entry.equals}"
+    else:  # a data set has dozens of measurements, and says itself which matter
+        measured = getattr(entry, "measured", "; ".join(map(measured_text, report.measured)))
     size = f"{entry.size / 1e6:.0f} MB" if entry.size >= 1e6 else f"{entry.size / 1e3:.0f} kB"
     return {
         "stands for": entry.stands_for,
         "size": size,
         "recipe": report.recipe if report else "none: a script of the course",
-        "measured": "; ".join(measured),
+        "measured": measured,
     }
 
 
@@ -199,12 +201,14 @@ def build(args: argparse.Namespace) -> int:
     """Run a recipe, with its lines of progress, and show what it measured."""
     from course_lib.hub.client import course_home
     from course_lib.zoo.base import BaseEncoderError
-    from course_lib.zoo.catalogue import RECIPES
+    from course_lib.zoo.catalogue import RECIPES, WITHOUT_DATA
     from course_lib.zoo.recipes import RecipeError, shipped
 
     if args.name not in RECIPES:
         known = ", ".join(RECIPES)
         raise UserError(f"There is no recipe {args.name!r}; the recipes are {known}.")
+    if args.data is None and args.name not in WITHOUT_DATA:
+        raise UserError(f"The recipe {args.name!r} reads data sets: name their folder with --data.")
     module, function = RECIPES[args.name].split(":")
     folder = args.out or shipped("")
     folder.mkdir(parents=True, exist_ok=True)

@@ -95,6 +95,23 @@ def test_build_without_the_data(capsys, tmp_path):
     assert code == 1 and "Name the folder of data sets with --data" in err
 
 
+def test_only_recipes_that_read_data_ask_for_the_folder(capsys, tmp_path, monkeypatch):
+    code, _, err = run(capsys, "build", "sentiment", "--out", str(tmp_path / "out"))
+    assert code == 1 and "reads data sets: name their folder with --data" in err
+    assert not (tmp_path / "out").exists()
+    told = {}
+
+    def recipe(data, folder, say, work):
+        told.update(data=data)
+        return [
+            Report("glue", 0, 1.0, {}, [Measurement("accuracy", 0.75, "mrpc: riddles", "x", 8)])
+        ]
+
+    monkeypatch.setattr("course_lib.zoo.glue.build", recipe)
+    code, out, _ = run(capsys, "build", "glue", "--out", str(tmp_path / "out"))
+    assert code == 0 and told == {"data": None} and "mrpc: riddles" in out
+
+
 def test_build_shows_what_was_measured(capsys, tmp_path, course_home, monkeypatch):
     """The command around a recipe that takes no time."""
     seen = {}
