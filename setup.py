@@ -37,6 +37,7 @@ def extras(settings: dict[str, str]) -> dict[str, list[str]]:
         *found["offline"],
         *found["lab"],
         *found["metrics"],
+        *found["training"],
     ]
     return found
 

@@ -73,7 +73,7 @@ def install(python: str, tensorflow: str) -> None:
         ("what BLEU, ROUGE and seqeval need",
          [*pip, "--build-constraint", str(ROOT / "constraints.txt"), *extras["metrics"]]),
         ("the course, JupyterLab and the libraries",
-         [*pip, "--no-build-isolation", "-e", f"{ROOT}[offline,lab,metrics,dev]"]),
+         [*pip, "--no-build-isolation", "-e", f"{ROOT}[offline,lab,metrics,training,dev]"]),
     ]  # fmt: skip
     began = time.monotonic()
     VENV.mkdir(exist_ok=True)

@@ -51,6 +51,7 @@ TRACKS = {  # what an optional library is for, by the extra that brings it
     "offline": "working offline",
     "lab": "`course lab`",
     "metrics": "BLEU, ROUGE and seqeval",
+    "training": "hyperparameter search and TensorBoard",
 }
 
 

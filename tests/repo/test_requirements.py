@@ -67,8 +67,8 @@ def closure(start: list[Requirement], stop: dict[str, str], env: dict[str, str])
 
 
 def test_the_extras(requirements):
-    assert set(requirements) == {"", "pt", "tf", "tf-cpu", "offline", "lab", "metrics", "dev",
-                                 "all"}  # fmt: skip
+    assert set(requirements) == {"", "pt", "tf", "tf-cpu", "offline", "lab", "metrics",
+                                 "training", "dev", "all"}  # fmt: skip
     names = {
         extra: {canonicalize_name(requirement.name) for requirement in found}
         for extra, found in requirements.items()
@@ -78,7 +78,8 @@ def test_the_extras(requirements):
             "matplotlib"} <= names[""]  # fmt: skip
     assert "jupyterlab" not in names[""] and "jupyterlab" in names["all"]
     assert names["metrics"] == {"sacrebleu", "rouge-score", "seqeval"}
-    assert names["metrics"] <= names["all"]
+    assert names["training"] == {"optuna", "tensorboard"}
+    assert names["metrics"] | names["training"] <= names["all"]
     assert "nbdev" in names["dev"] and "nbdev" not in names["all"]
     assert {"fastcore", "nbdev"} & names[""] == set()
 
