@@ -91,10 +91,13 @@ def replicas() -> int:
 class OwnLoss(Labelled, Model):
     "A Keras model that `compile` needs no loss for."
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        "Keras's `compile`; without `loss`, now, the model learns its own task."
+    def compile(self, *args: Any, jit_compile: bool | str = False, **kwargs: Any) -> None:
+        """Keras's `compile`; without `loss`, now, the model learns its own task.
+
+        XLA only if asked for: it makes a program for each shape, and batches of texts have many.
+        """
         self._compile_loss = self._compile_metrics = None     # Keras keeps the earlier ones
-        super().compile(*args, **kwargs)
+        super().compile(*args, jit_compile=jit_compile, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         "For Keras, when it loads a .keras file: it leaves models with a `compile` of their own."
