@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'TEMPLATE', 'RULER', 'Column', 'arrow_schema', 'Config', 'parquet_bytes', 'measurement', 'difficulty_table',
-           'DatasetWords', 'dataset_id', 'size_category', 'front_matter', 'contents', 'DatasetEntry', 'headline',
-           'dataset_card']
+           'DatasetWords', 'dataset_id', 'size_category', 'front_matter', 'contents', 'DatasetRows', 'DatasetEntry',
+           'headline', 'dataset_card']
 
 # %% ../../nbs/lib/67_datasets.ipynb #5b752687
 import json
@@ -118,7 +118,7 @@ def difficulty_table(report: Report) -> str:
                      f"{SCORES.get(m.metric, m.metric)} | {m.value:.3f} |")
     return "\n".join(lines)
 
-# %% ../../nbs/lib/67_datasets.ipynb #1ff4b7f2
+# %% ../../nbs/lib/67_datasets.ipynb #4799f63e
 TEMPLATE = """\
 **This is a small stand-in for {stands_for}**: {made}; good at {good_at}; {headline}.
 
@@ -156,6 +156,8 @@ core, seed {seed}. {missing}
 
 {credits}
 """
+
+# %% ../../nbs/lib/67_datasets.ipynb #06977057
 RULER = """\
 The bag of words is a logistic regression (for scores: a ridge regression) over the words; of a
 pair, over the words of each side alone, the words on both and the overlap; the better of all
@@ -211,37 +213,20 @@ def contents(configs: tuple[Config, ...]) -> str:
             for c in configs]
     return "\n".join(["| configuration | a row | rows |", "|---|---|---|", *rows])
 
-# %% ../../nbs/lib/67_datasets.ipynb #d1cdfbc9
+# %% ../../nbs/lib/67_datasets.ipynb #09db7c60
 @dataclass(frozen=True, kw_only=True)
-class DatasetEntry(Entry):
-    "A data set: rows that are made on demand, with a card."
+class DatasetRows(Entry):
+    "The rows of a data set, and what decides them."
     configs: tuple[Config, ...]
     words: DatasetWords
     report_name: str             # the report's file, without .json
     made_from: tuple[str, ...]   # the package's files that decide the rows: "news.py" ...
     row_bytes: int = 100         # about, in the files
 
-    @property
-    def report(self) -> Report:
-        "What was measured."
-        return load_report(shipped(f"{self.report_name}.json"))
-
     @cached_property
     def config_names(self) -> dict[str, Config]:
         "The configurations by name."
         return {config.name: config for config in self.configs}
-
-    @property
-    def measured(self) -> str:
-        "What a list says of the report."
-        return headline(self.words, self.report)
-
-    def card(self) -> str:
-        return dataset_card(self, self.report)
-
-    def sources(self) -> Iterator[bytes]:
-        yield from super().sources()
-        yield from self._sources()
 
     def _sources(self) -> Iterator[bytes]:
         for name in ("datasets.py", "grammar.py", *self.made_from):
@@ -255,6 +240,28 @@ class DatasetEntry(Entry):
     @property
     def size(self) -> int:
         return self.row_bytes * sum(sum(config.splits.values()) for config in self.configs)
+
+# %% ../../nbs/lib/67_datasets.ipynb #ee22c7b5
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry(DatasetRows):
+    "A data set: rows that are made on demand, with a card."
+
+    @property
+    def report(self) -> Report:
+        "What was measured."
+        return load_report(shipped(f"{self.report_name}.json"))
+
+    @property
+    def measured(self) -> str:
+        "What a list says of the report."
+        return headline(self.words, self.report)
+
+    def card(self) -> str:
+        return dataset_card(self, self.report)
+
+    def sources(self) -> Iterator[bytes]:
+        yield from super().sources()
+        yield from self._sources()
 
     def files(self) -> Iterator[File]:
         yield "README.md", [self.card().encode()]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from transformers import BertForSequenceClassification
 
-# %% ../../nbs/lib/68_difficulty.ipynb #b5807f2a
+# %% ../../nbs/lib/68_difficulty.ipynb #3d31190c
 Text = tuple[str, ...]   # one sentence, or two
 
 
@@ -55,7 +55,7 @@ class Problem:
             return float((predicted == targets).mean())
         return float(np.corrcoef(predicted, targets)[0, 1])
 
-
+# %% ../../nbs/lib/68_difficulty.ipynb #1806e063
 def problem(rows: Mapping[str, Iterable[Mapping]],   # split → rows
             texts: tuple[str, ...],       # columns
             test: str,                    # the split to be measured on
@@ -267,7 +267,7 @@ def window_predictions(model: "BertForSequenceClassification",
             logits.append(logits_of(model, rows).mean(0).numpy())
     return np.array(logits)
 
-# %% ../../nbs/lib/68_difficulty.ipynb #e271c001
+# %% ../../nbs/lib/68_difficulty.ipynb #1502c2f1
 @dataclass(frozen=True)
 class Trial:
     "What is measured of a configuration."
@@ -307,7 +307,7 @@ def _measured(entry: DatasetEntry, trial: Trial, say: Callable[[str], None]) -> 
     return [measurement(entry.repo_id.full, config.name, trial.split, ruler, asked.metric, *score)
             for ruler, *score in scores]
 
-
+# %% ../../nbs/lib/68_difficulty.ipynb #10a24892
 def _fine_tuned_scores(trial: Trial, asked: Problem, say: Callable[[str], None],
                        ) -> list[tuple[str, float, int]]:   # ruler, score, rows
     budget, part = trial.budget, first_rows(asked, trial.budget.test_rows)

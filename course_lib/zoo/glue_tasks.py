@@ -25,7 +25,7 @@ from course_lib.zoo.news import (
     tell,
 )
 
-# %% ../../nbs/lib/69_glue_tasks.ipynb #2afd0716
+# %% ../../nbs/lib/69_glue_tasks.ipynb #fad05bab
 @dataclass(frozen=True)
 class Grammaticality:
     "Acceptable and unacceptable sentences of one part of the data."
@@ -51,7 +51,7 @@ def grammaticality(name: str) -> Grammaticality:   # train, held
 
 _WORD = re.compile(r"\b(NAME|HIMSELF|HIM|HE|JOBS?|THINGS?|PLACE)\b")
 
-
+# %% ../../nbs/lib/69_glue_tasks.ipynb #75292f94
 def _filled(template: str, words: dict[str, tuple[str, ...]], chance: random.Random) -> str:
     text = CHOICE.sub(lambda found: chance.choice(found[1].split("|")), template)
     she, jobs, things = chance.random() < 0.5, *(chance.sample(words[kind], 4)
@@ -121,7 +121,7 @@ def stsb(words: Pool, chance: random.Random, count: int, labelled: bool = True) 
         yield {"sentence1": first, "sentence2": second, "label": label if labelled else -1.0,
                "idx": idx}
 
-# %% ../../nbs/lib/69_glue_tasks.ipynb #61b189ca
+# %% ../../nbs/lib/69_glue_tasks.ipynb #5b53119b
 EXTRAS = {   # what a sentence may add, and a premise may leave open
     "train": ("to the surprise of many", "after a long discussion", "although it was raining",
               "without telling the press", "for the first time", "because of an old promise",
@@ -129,6 +129,8 @@ EXTRAS = {   # what a sentence may add, and a premise may leave open
     "held": ("to general relief", "after months of rumours", "despite the heat",
              "behind closed doors", "for the second time", "because nobody else volunteered",
              "as a neighbour noticed")}
+
+
 MNLI_LABELS = ("entailment", "neutral", "contradiction")
 
 
@@ -155,7 +157,7 @@ def mnli_pair(label: int, event: Event, values: Values, words: Pool, chance: ran
     wrong = changed(event, values, words, chance, 2)
     return premise, tell(_without_day(also), wrong, words, chance, ending=ending)
 
-
+# %% ../../nbs/lib/69_glue_tasks.ipynb #f39d183c
 def mnli(words: Pool, chance: random.Random, count: int, labelled: bool = True) -> Iterator[dict]:
     "Rows of mnli."
     for idx, (event, values) in zip(range(count), facts(words, chance), strict=False):

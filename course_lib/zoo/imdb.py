@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .datasets import Column, Config, DatasetEntry, DatasetWords, dataset_id
-from .films import imdb, opinions
 from .recipes import Report, save_report
 
 # %% ../../nbs/lib/69_imdb.ipynb #9b01e2f6
@@ -20,6 +19,9 @@ SPLITS = {"train": 2500, "test": 1250, "unsupervised": 500}
 
 def rows(split: str) -> Iterator[dict]:
     "The rows of a split, in an order that its name decides."
+    # Here, so that listing data sets stays quick.
+    from course_lib.zoo.films import imdb, opinions
+
     part = opinions("held" if split == "test" else "train")
     chance = random.Random(f"imdb {split}")
     made = list(imdb(part, chance, SPLITS[split], labelled=split != "unsupervised"))

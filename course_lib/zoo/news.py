@@ -106,7 +106,7 @@ def fill_in(event: Event, words: Pool, chance: random.Random) -> Values:
             values[slot] = value(slot, words, chance)
     return values
 
-# %% ../../nbs/lib/68_news.ipynb #f62c8c5c
+# %% ../../nbs/lib/68_news.ipynb #2775f088
 @dataclass(frozen=True)
 class Style:
     "How a sentence is told; shares are between 0 and 1."
@@ -147,7 +147,7 @@ def tell(line: str,              # of an event
         text = frame.replace("CLAUSE", text if frame.startswith("CLAUSE") else _inner(text, line))
     return sentence(text)
 
-
+# %% ../../nbs/lib/68_news.ipynb #1a3558f0
 def _choose(text: str, chance: random.Random) -> str:
     return CHOICE.sub(lambda found: chance.choice(found[1].split("|")), text)
 
