@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from course_lib.hub import client
 from course_lib.hub.names import RepoId
 from course_lib.zoo import catalogue, datasets
 from course_lib.zoo.catalogue import ENTRIES, Catalogue
@@ -55,33 +54,6 @@ for name, config in (("glue", "mrpc"), ("imdb", None)):
 listed = [data.id for data in api.list_datasets(filter="stand-in")]
 print(json.dumps([found, listed]))
 """
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    """A Course Hub on an empty folder."""
-    root = tmp_path_factory.mktemp("course") / "hub"
-    yield client.ensure(root, idle=120)
-    client.stop(root)
-
-
-@pytest.fixture
-def ask(hub, tmp_path):
-    """Run a script with nothing set but the endpoint and a cache of its own."""
-
-    def run(code: str):
-        names = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
-        environment = {name: os.environ[name] for name in names if name in os.environ}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.read_token}
-        environment |= {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        environment |= {"HF_UPDATE_DOWNLOAD_COUNTS": "0"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
 
 
 def test_load_dataset(ask):
